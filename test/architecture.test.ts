@@ -201,6 +201,7 @@ const TOUCHES_FILES = [
   'src/host/process/exec.ts',
   'src/host/replaced-file.ts',
   'src/host/run-files.ts',
+  'src/host/process/running.ts',
   'src/host/saved-xml.ts',
   'src/host/ssh/connection.ts',
   'src/host/ssh/control-socket.ts',

@@ -25,7 +25,8 @@ const matching = ({ what, hint, command, commands }: Case<unknown>['finds'][numb
 /** As libvirt counts them, one of each kind that the rules tell apart. */
 const VERSIONS = [7_000_000, 9_000_000, 9_010_000, 10_009_000, 11_003_000, 12_008_000];
 
-export function describeRules<Facts extends object>(
+/** A table, of which each rule must have its cases. */
+export function describeCases<Facts extends object>(
   title: string,
   rules: readonly Rule<Facts>[],
   table: Readonly<Record<string, RuleCases<Facts>>>,
@@ -52,7 +53,18 @@ export function describeRules<Facts extends object>(
     test('all of them are silent where all is well', () => {
       expect(healthy.flatMap((facts) => applyRules(rules, facts))).toEqual([]);
     });
+  });
+}
 
+/** The same of the rules before a change of a VM, which have more in common. */
+export function describeRules<Facts extends object>(
+  title: string,
+  rules: readonly Rule<Facts>[],
+  table: Readonly<Record<string, RuleCases<Facts>>>,
+  healthy: readonly Facts[],
+): void {
+  describeCases(title, rules, table, healthy);
+  describe(title, () => {
     test('of a libvirtd that does not tell its version all is refused that any would be, and nothing is stated', () => {
       const refused = (facts: Facts, daemonVersion: number | null) =>
         applyRules(rules, { ...facts, daemonVersion }).filter(

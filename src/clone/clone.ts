@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   makeDirectory,
   type NewFiles,
@@ -102,16 +103,16 @@ const clone = (
     for (const each of facts.planned) await writeCopy(ctx, session, files, each);
     await requireUnchanged(ctx, session, NOTHING);
     await files.publish(NOTHING);
-    const stem = `${session.domain.uuid}.${ctx.clock.now()}.clone.xml`;
-    return { ...facts, xml: await ctx.savedXml.keep(stem, elementXml(definitionOf(session, facts))) };
+    // in the directory of the run: the next one finds a virsh that still defines the VM by its command line
+    const xml = join(session.run.sockets, 'clone.xml');
+    await ctx.files.write(xml, Buffer.from(elementXml(definitionOf(session, facts))), 0o600);
+    return { ...facts, xml };
   },
   write: {
     subject: (_, { name }) => `the definition of ${inText(name)}`,
     async run(ctx, { name, xml }) {
       const label = `defining ${inText(name)}`;
-      const end = await carryOut(ctx, { command: ['define', xml], label, growing: null });
-      await ctx.savedXml.drop(xml); // virsh has read the file
-      return end;
+      return carryOut(ctx, { command: ['define', xml], label, growing: null });
     },
   },
   log: ({ name }) => ({
@@ -123,6 +124,7 @@ const clone = (
     const verified = await verifyClone(ctx, session, facts, end);
     // what libvirt has defined is of no use without its files
     if ('failure' in verified) await forget(ctx, facts.uuid);
+    else await files.settle();
     return verified;
   },
   residue: skip('the files are removed'),

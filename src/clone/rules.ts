@@ -15,7 +15,7 @@ export interface CloneRuleFacts {
 
 type CloneRule = Rule<CloneRuleFacts>;
 
-const CLONE_RULES: readonly CloneRule[] = [
+export const CLONE_RULES: readonly CloneRule[] = [
   {
     id: 'disk-not-copied',
     hazards: [39],

@@ -121,7 +121,7 @@ export const entriesNamed = (tags: TagEntries | null, name: string) =>
   tags && 'entries' in tags ? tags.entries.filter((entry) => entry.name === name) : [];
 
 /** Changes with the content of a file; not with its owner, which libvirt changes when a VM starts. */
-async function fileMark({ files }: Context, path: string): Promise<string> {
+export async function fileMark({ files }: Pick<Context, 'files'>, path: string): Promise<string> {
   const found = await files.stat(path).catch(unlessOurs);
   return found ? `${found.identity}:${found.sizeBytes}:${found.writtenAt}` : 'gone';
 }

@@ -7,7 +7,7 @@ import { mebibytes } from '../model/rule.ts';
 import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
 import { type CopyTo, copyDisk, verifyCopy, whileServed } from './copy.ts';
-import type { Part } from './facts.ts';
+import { fileMark, type Part } from './facts.ts';
 import type { Session } from './session.ts';
 
 /** The new files of a run: written under other names, and named when all of them are complete. */
@@ -87,13 +87,18 @@ function cannotWrite(path: string, error: unknown): KvmsnapError {
 export interface NewFiles {
   /** Makes an unfinished file beside the path; `key` tells it from others in its directory. Throws `check`. */
   begin(path: string, key: string, bytes?: Uint8Array): Promise<string>;
-  /** Gives all of them their names. Throws `exists` if a name was taken meanwhile; `nothing`: what was not done. */
+  /**
+   * Gives all of them their names. Throws `exists` if a name was taken meanwhile; `nothing`: what was not done. Until `settle`, a later
+   * run removes them if this one is killed and no VM uses them.
+   */
   publish(nothing: string): Promise<void>;
+  /** Records that the files are complete and of use. */
+  settle(): Promise<void>;
   /** Removes all of them, whatever they are called now. */
   discard(): Promise<void>;
 }
 
-/** If the run is killed, the next one removes what has no name yet. */
+/** If the run is killed, the next one removes what is not settled (left-behind.ts). */
 export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewFiles {
   const id = basename(dirname(run.sockets));
   const begun: { readonly from: string; readonly path: string }[] = [];
@@ -111,6 +116,8 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
       return from;
     },
     async publish(nothing) {
+      const marked = begun.map(async ({ from, path }) => ({ path, mark: await fileMark({ files }, from) }));
+      await run.noteNamed(await Promise.all(marked));
       for (const { from, path } of begun) {
         await files.publish(from, path).catch((error: unknown) => {
           if (errorCode(error) === 'EEXIST')
@@ -120,9 +127,11 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
         named.push(path);
       }
     },
+    settle: () => run.noteNamed([]),
     async discard() {
       for (const path of [...begun.map(({ from }) => from), ...named])
         await files.remove(path).catch(unlessOurs);
+      await run.noteNamed([]);
     },
   };
 }

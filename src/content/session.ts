@@ -8,6 +8,7 @@ import { refuseOn } from '../run/enforce.ts';
 import { retryWhileBusy } from '../run/retry-while-busy.ts';
 import { findSnapshot, loadVm, readAgain, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { type ContentFacts, type Part, readContent, readParts } from './facts.ts';
+import { removeLeftBehind } from './left-behind.ts';
 import { contentFindings } from './rules.ts';
 
 /** A run that reads a snapshot. */
@@ -51,6 +52,7 @@ export async function withContent<T>(
     isExternal: locationOf(first.snapshot) === 'external',
   });
   try {
+    await removeLeftBehind(ctx, first.vm.uri);
     // a deletion that had begun before may have been finished since
     const vm = await readAgain(ctx, first.vm.domain);
     const facts = await readContent(ctx, vm, findSnapshot(vm, name), targets);

@@ -103,6 +103,7 @@ async function writeAll(
     if (stored !== null) await files.begin(definition, 'xml', Buffer.from(`${stored}\n`));
     await requireUnchanged(ctx, session, 'nothing was exported');
     await files.publish('nothing was exported');
+    await files.settle();
     const exported = await Promise.all(
       planned.map(async (each) => ({
         ...each,

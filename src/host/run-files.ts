@@ -1,19 +1,13 @@
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, isAbsolute, join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { KvmsnapError } from '../errors.ts';
+import { isAlive, markOf, type ProcessMark, processesWith } from './process/running.ts';
 
 /**
  * What a run that reads a snapshot for a long time leaves for other runs to see: a directory with a record of it and with its sockets.
  * It protects the snapshot (a hold of kvmsnap itself) as long as the process exists, and lets the next run remove what a killed one
  * has left. It is in /run/kvmsnap or $XDG_RUNTIME_DIR/kvmsnap, so a restart of the host removes all.
  */
-
-/** A process; its id alone may be given to another one later. */
-interface ProcessMark {
-  readonly id: number;
-  /** When it was started, in clock ticks since the start of the host (proc_pid_stat(5), field 22). */
-  readonly startTicks: string;
-}
 
 /** What is known about a run. */
 export interface RunRecord {
@@ -26,6 +20,14 @@ export interface RunRecord {
   readonly isExternal: boolean;
   /** Unfinished files. */
   readonly files: readonly string[];
+  /** Files with their final names that are of use only if the run is completed. */
+  readonly named: readonly NamedFile[];
+}
+
+export interface NamedFile {
+  readonly path: string;
+  /** The content mark of the file when it got its name (content/facts.ts). */
+  readonly mark: string;
 }
 
 /** What a run tells about itself. */
@@ -37,6 +39,8 @@ export interface OwnRun {
   readonly sockets: string;
   /** Records a file that has to be removed if this run is killed. */
   note(file: string): Promise<void>;
+  /** Records which files have their final names, in place of those recorded before; none: the run does not need a record of them. */
+  noteNamed(files: readonly NamedFile[]): Promise<void>;
   /**
    * Makes the directory `vm` below `sockets`, which this user of the host can enter too: QEMU's. `give` makes a file its own. Null: the
    * user of this process.
@@ -44,7 +48,7 @@ export interface OwnRun {
   reachableBy(
     user: { readonly uid: number; readonly gid: number } | null,
   ): Promise<{ give(path: string): Promise<void> }>;
-  /** Removes the directory. */
+  /** Removes the directory; if it has named files, only what is beside the record of them. */
   end(): Promise<void>;
 }
 
@@ -53,6 +57,10 @@ export interface RunFiles {
   begin(facts: RunFacts): Promise<OwnRun>;
   /** The runs that exist now, of this user, of root, and for root of all users. */
   list(): Promise<readonly RunRecord[]>;
+  /** Runs of this user that have ended, and have left named files. */
+  abandoned(): Promise<readonly RunRecord[]>;
+  /** Removes the record of such a run. */
+  forget(run: RunRecord): Promise<void>;
 }
 
 const OF_ROOT = '/run/kvmsnap';
@@ -91,6 +99,15 @@ export function createRunFiles({ env, uid, pid, kill }: RunFilesOptions): RunFil
       const exist = await Promise.all(records.map((record) => isAlive(record.owner)));
       return records.filter((_, i) => exist[i]);
     },
+    async abandoned() {
+      const found: RunRecord[] = [];
+      for (const record of await recordsIn(own)) {
+        const isIdle = record.named.length > 0 && !(await isAlive(record.owner));
+        if (isIdle && (await processesWith(socketsOf(own, record))).length === 0) found.push(record);
+      }
+      return found;
+    },
+    forget: (run) => rm(directoryOf(own, run), { recursive: true, force: true }),
   };
 }
 
@@ -102,26 +119,22 @@ function runtimeDirectory(env: NodeJS.ProcessEnv, uid: number): string {
 async function begin(all: string, facts: RunFacts, pid: number): Promise<OwnRun> {
   const mark = await markOf(pid);
   if (mark === null) throw new Error('/proc is not mounted');
-  const directory = join(all, `${mark.id}-${mark.startTicks}`);
-  const sockets = join(directory, 'sockets');
+  const directory = directoryOf(all, { owner: mark });
+  const sockets = socketsOf(all, { owner: mark });
   await mkdir(sockets, { recursive: true });
   // whatever the umask: other users see the hold, and only this one the data
   await chmod(directory, 0o755);
   await chmod(sockets, 0o700);
-  let record: RunRecord = { ...facts, owner: mark, files: [] };
-  const save = async () => {
-    const text = JSON.stringify(record);
-    await writeFile(join(directory, 'record.new'), text, { mode: 0o644 });
-    await chmod(join(directory, 'record.new'), 0o644);
-    await rename(join(directory, 'record.new'), join(directory, 'record.json'));
+  let record: RunRecord = { ...facts, owner: mark, files: [], named: [] };
+  const save = async (changed: RunRecord) => {
+    record = changed;
+    await saveRecord(directory, record);
   };
-  await save();
+  await save(record);
   return {
     sockets,
-    async note(file) {
-      record = { ...record, files: [...record.files, file] };
-      await save();
-    },
+    note: (file) => save({ ...record, files: [...record.files, file] }),
+    noteNamed: (named) => save({ ...record, named }),
     async reachableBy(user) {
       const place = join(sockets, 'vm');
       await mkdir(place, { recursive: true });
@@ -131,8 +144,20 @@ async function begin(all: string, facts: RunFacts, pid: number): Promise<OwnRun>
       await chmod(sockets, 0o711);
       return { give: (path) => chown(path, user.uid, user.gid) };
     },
-    end: () => rm(directory, { recursive: true, force: true }),
+    end: () => rm(record.named.length > 0 ? sockets : directory, { recursive: true, force: true }),
   };
+}
+
+const directoryOf = (all: string, { owner }: Pick<RunRecord, 'owner'>): string =>
+  join(all, `${owner.id}-${owner.startTicks}`);
+
+const socketsOf = (all: string, run: Pick<RunRecord, 'owner'>): string =>
+  join(directoryOf(all, run), 'sockets');
+
+async function saveRecord(directory: string, record: RunRecord): Promise<void> {
+  await writeFile(join(directory, 'record.new'), JSON.stringify(record), { mode: 0o644 });
+  await chmod(join(directory, 'record.new'), 0o644);
+  await rename(join(directory, 'record.new'), join(directory, 'record.json'));
 }
 
 /** Removes what killed runs of this user have left: their processes, unfinished files and directories. */
@@ -141,22 +166,22 @@ async function cleanUp(all: string, kill: RunFilesOptions['kill']): Promise<void
     const [, id, startTicks = ''] = /^(\d+)-(\d+)$/.exec(name) ?? [];
     if (id === undefined || (await isAlive({ id: Number(id), startTicks }))) continue;
     const directory = join(all, name);
-    await endUsersOf(join(directory, 'sockets'), kill);
+    await endToolsOf(join(directory, 'sockets'), kill);
     const record = await recordIn(directory);
     for (const file of record?.files ?? []) await rm(file, { force: true });
-    await rm(directory, { recursive: true, force: true });
+    // whether a VM uses the named files is known only later
+    if (!record || record.named.length === 0) await rm(directory, { recursive: true, force: true });
   }
 }
 
 const TOOLS: ReadonlySet<string> = new Set(['qemu-nbd', 'qemu-img']);
 
-/** Ends the servers and copies of a killed run: tools that have one of its sockets on their command line. */
-async function endUsersOf(sockets: string, kill: RunFilesOptions['kill']): Promise<void> {
-  for (const id of (await entries('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const line = await readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '');
-    if (!TOOLS.has(basename(line.split('\0')[0] ?? '')) || !line.includes(`${sockets}/`)) continue;
+/** Ends the servers and copies of a killed run. */
+async function endToolsOf(sockets: string, kill: RunFilesOptions['kill']): Promise<void> {
+  for (const { id, tool } of await processesWith(sockets)) {
+    if (!TOOLS.has(tool)) continue;
     try {
-      kill(Number(id));
+      kill(id);
     } catch {
       // it has ended, or belongs to another user
     }
@@ -179,31 +204,14 @@ const entries = (directory: string): Promise<string[]> => readdir(directory).cat
 export function parseRecord(text: string): RunRecord | null {
   try {
     const record = JSON.parse(text) as RunRecord;
-    const texts = [record.command, record.vmUuid, record.snapshot, record.owner.startTicks, ...record.files];
-    const numbers = [record.owner.id, record.sinceSeconds];
-    return texts.every((each) => typeof each === 'string') && numbers.every(Number.isFinite) ? record : null;
+    const { named = [] } = record; // a record of an older kvmsnap has none
+    const marks = named.flatMap(({ path, mark }) => [path, mark]);
+    const { command, vmUuid, snapshot, owner, files } = record;
+    const texts = [command, vmUuid, snapshot, owner.startTicks, ...files, ...marks];
+    const numbers = [owner.id, record.sinceSeconds];
+    const isOne = texts.every((each) => typeof each === 'string') && numbers.every(Number.isFinite);
+    return isOne ? { ...record, named } : null;
   } catch {
     return null;
   }
-}
-
-const isAlive = async ({ id, startTicks }: ProcessMark): Promise<boolean> =>
-  (await markOf(id))?.startTicks === startTicks;
-
-/** The mark of a process; null if there is none. */
-const markOf = async (id: number): Promise<ProcessMark | null> =>
-  parseMark(id, await readFile(`/proc/${id}/stat`, 'latin1').catch(() => null));
-
-/** Whether a process with this text of /proc/PID/stat is the one of the mark. */
-export const isMarkOf = ({ id, startTicks }: ProcessMark, text: string): boolean =>
-  Number.parseInt(text, 10) === id && parseMark(id, text)?.startTicks === startTicks;
-
-function parseMark(id: number, text: string | null): ProcessMark | null {
-  // the second field is the name of the program, in parentheses, and may contain spaces
-  const startTicks = text
-    ?.slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .at(19);
-  const isZombie = text?.slice(text.lastIndexOf(')') + 2).startsWith('Z');
-  return startTicks === undefined || isZombie ? null : { id, startTicks };
 }

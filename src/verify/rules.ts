@@ -22,7 +22,7 @@ export interface VerifyRuleFacts {
 /** What a guest that boots may write: its logs and its journal. */
 const ROOM_BYTES = 256 * 2 ** 20;
 
-const VERIFY_RULES: readonly Rule<VerifyRuleFacts>[] = [
+export const VERIFY_RULES: readonly Rule<VerifyRuleFacts>[] = [
   {
     id: 'command-line',
     hazards: [47],

@@ -1,8 +1,8 @@
 // `clone`: a second VM from a snapshot; judged by qemu-io, virsh and the directory.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { spawnKvmsnap } from '../lab/cli.ts';
+import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import { imageInfo, writePattern } from '../scene/disk.ts';
@@ -218,6 +218,47 @@ describe('nothing is cloned', () => {
     expect((await run.done).code).toBe(130);
     expect([files(to), vms()]).toEqual([['other'], ['web']]);
     expect(fingerprint(vm)).toEqual(before);
+  });
+});
+
+describe('killed in the middle', () => {
+  /** Runs a clone, whose program stops at this place of a shell script, and kills it there. */
+  async function killed(to: string, program: string, script: string): Promise<void> {
+    const reached = join(scratch, `reached-${next++}`);
+    replaceCommand(
+      program,
+      (original) => `#!/bin/sh\nreal() { '${original}' "$@"; }\nstop() { touch ${reached}; exec sleep 60; }
+        ${script}\nexec '${original}' "$@"\n`,
+    );
+    const run = spawnKvmsnap(['clone', 'web', 's1', 'test', '--to', to]);
+    await waitFor(() => existsSync(reached), { what: 'the place in the middle' });
+    run.kill('SIGKILL');
+    await run.done;
+    removeMounts();
+  }
+
+  test('the next run removes what no VM uses, and leaves a clone alone that was defined', async () => {
+    const vm = movedOn();
+    const before = fingerprint(vm);
+    const to = fresh();
+    const [vda, vdb] = ['test-vda.qcow2', 'test-vdb.qcow2'] as const;
+    await killed(to, '/usr/bin/qemu-img', '[ "$1" != compare ] || stop');
+    expect([files(to).length, vms()]).toEqual([1, ['web']]);
+    await killed(to, '/usr/bin/virsh', 'case "$*" in *define*.xml) stop;; esac');
+    expect([files(to), vms()]).toEqual([[vda, vdb], ['web']]);
+    // with a change by somebody else it is his
+    writePattern(join(to, vdb), NOW, 0, 512);
+    const again = await kvmsnap(['clone', 'web', 's1', 'test', '--to', to]);
+    expect([again.code, again.stderr]).toEqual([6, expect.stringContaining(`removed ${to}/${vda}, which`)]);
+    expect(files(to)).toEqual([vdb]);
+    rmSync(join(to, vdb));
+    await killed(to, '/usr/bin/virsh', 'case "$*" in *define*.xml) real "$@"; stop;; esac');
+    expect(vms()).toEqual(['test', 'web']);
+    const { stderr } = await succeed('clone', 'web', 's1', 'other', '--to', to);
+    expect(stderr).not.toContain('removed');
+    expect(values(definition('test'), /<source file='([^']*)'/g).map(byteIn)).toEqual([THEN, THEN]);
+    expect(files(to)).toEqual(['other-vda.qcow2', 'other-vdb.qcow2', vda, vdb]);
+    expect([fingerprint(vm), files('/run/kvmsnap')]).toEqual([before, []]);
   });
 });
 

@@ -1,7 +1,6 @@
-import { expect, test } from 'vitest';
-import { type CloneRuleFacts, cloneFindings } from '../../src/clone/rules.ts';
+import { CLONE_RULES, type CloneRuleFacts } from '../../src/clone/rules.ts';
 import { parseElement } from '../../src/libvirt/xml/xml.ts';
-import type { RuleCases } from '../rule-cases.ts';
+import { describeCases, type RuleCases } from '../rule-cases.ts';
 
 const disk = (target: string, more = '', device = 'disk') =>
   `<disk type='file' device='${device}'><source file='/vm/${target}'/><target dev='${target}'/>${more}</disk>`;
@@ -105,12 +104,4 @@ const TABLE: Readonly<Record<string, RuleCases<CloneRuleFacts>>> = {
   },
 };
 
-const CASES = Object.entries(TABLE).flatMap(([rule, { severity, cases }]) =>
-  cases.map(({ says, facts, finds }) => ({ rule, severity, says, facts, finds })),
-);
-
-test.each(CASES)('$rule: $says', ({ rule, severity, facts, finds }) => {
-  expect(cloneFindings(facts)).toEqual(
-    finds.map(({ what }) => expect.objectContaining({ rule, severity, what: expect.stringMatching(what) })),
-  );
-});
+describeCases('before a clone', CLONE_RULES, TABLE, [facts()]);

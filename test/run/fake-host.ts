@@ -82,6 +82,8 @@ export function fakeHost(): FakeHost {
       runFiles: {
         begin: () => Promise.reject(new Error('no long run is expected')),
         list: async () => [],
+        abandoned: async () => [],
+        forget: async () => undefined,
       },
       searchPath: '',
       userPrograms: {

@@ -114,10 +114,16 @@ describe('an internal snapshot', () => {
     destroy(vm);
     breakTables(pathOf(vm), 2);
     const now = fingerprint(vm);
-    const damaged = await refused('verify', 'web', 'damaged');
-    expect([damaged.exitCode, damaged.message]).toEqual([
-      5,
-      expect.stringMatching(/vda.*damaged|data at offset/),
+    const damaged = await unproven('web', 'damaged');
+    expect(damaged).toMatchObject({
+      outcome: 'failed',
+      seen: expect.stringMatching(/disk vda: .* is damaged/),
+    });
+    const { domains } = await document('list', 'list', 'web');
+    expect(domains[0]?.snapshots.map(({ verified }) => verified?.outcome)).toEqual([
+      'not proven',
+      'failed',
+      'failed',
     ]);
     expect(fingerprint(vm)).toEqual(now);
     await nothingLeft(vm);

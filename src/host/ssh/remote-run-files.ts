@@ -1,5 +1,6 @@
 import { KvmsnapError } from '../../errors.ts';
-import { isMarkOf, parseRecord, type RunFiles, type RunRecord } from '../run-files.ts';
+import { isMarkOf } from '../process/running.ts';
+import { parseRecord, type RunFiles, type RunRecord } from '../run-files.ts';
 import type { Connection } from './connection.ts';
 
 /** What runs of kvmsnap on a host that is reached over ssh leave for others to see: they protect what they read there. */
@@ -8,12 +9,14 @@ const LIMITS = { mostBytes: 16 * 1024 * 1024, seconds: 45 };
 
 /** As RunFiles. `begin` is refused, because what protects a run is its process, which is not on that host. */
 export const createRemoteRunFiles = (connection: Connection): RunFiles => ({
-  async begin() {
+  async begin({ command }) {
     throw new KvmsnapError(
       'usage',
-      `export and open do not work on other hosts; run kvmsnap on ${connection.name} itself`,
+      `${command} does not work on other hosts; run kvmsnap on ${connection.name} itself`,
     );
   },
+  abandoned: async () => [],
+  forget: async () => undefined,
   async list() {
     const { stdout } = await connection.read(LIST_SCRIPT, LIMITS);
     const texts = stdout.toString('utf8').split('\0');

@@ -1,0 +1,40 @@
+import { unlessOurs } from '../host/files.ts';
+import type { NamedFile } from '../host/run-files.ts';
+import type { Context } from '../run/context.ts';
+import { readUsersOf } from '../sharing/find-image-users.ts';
+import { usesOf } from '../sharing/image-users.ts';
+import { fileMark } from './facts.ts';
+
+/**
+ * Removes the files that killed runs have named but not completed, such as the disks of a clone that was not defined: only unchanged
+ * files that no VM uses, and prints which. `uri`: of virsh. With VMs that cannot be read, the files and their record stay.
+ */
+export async function removeLeftBehind(ctx: Context, uri: string): Promise<void> {
+  if (ctx.settings.dryRun) return;
+  for (const run of await ctx.runFiles.abandoned()) {
+    const unused = await unusedAmong(ctx, uri, run.named);
+    if (unused === null) continue;
+    for (const path of unused) {
+      await ctx.files.remove(path).catch(unlessOurs);
+      ctx.terminal.note(
+        `note: removed ${path}, which a killed kvmsnap ${run.command} has left behind; no VM used it`,
+      );
+    }
+    await ctx.runFiles.forget(run);
+  }
+}
+
+/** Those of the files that are unchanged; none if a VM uses one of them, and null if that is unknown. */
+async function unusedAmong(
+  ctx: Context,
+  uri: string,
+  named: readonly NamedFile[],
+): Promise<readonly string[] | null> {
+  const paths: string[] = [];
+  for (const { path, mark } of named) if ((await fileMark(ctx, path)) === mark) paths.push(path);
+  if (paths.length === 0) return [];
+  const users = await readUsersOf(ctx, { uri, files: { paths }, except: null });
+  if (users.unknown.length > 0) return null;
+  // the VM of a clone was defined after all
+  return paths.some((path) => usesOf(users, path).length > 0) ? [] : paths;
+}
