@@ -6,6 +6,7 @@ import type { Output } from '../run/context.ts';
 import { ownName } from '../run/results.ts';
 import { show } from '../run/show.ts';
 import type { Reverted } from './operation.ts';
+import type { RevertedAll } from './revert-all.ts';
 
 interface Outcome {
   readonly vm: string;
@@ -35,26 +36,27 @@ const COLUMNS: readonly Column<Outcome>[] = [
   { key: 'backup', title: 'BACKUP', kind: 'text', value: ({ backup }) => backup?.name ?? null },
 ];
 
-/** Shows what the reverts of a group have done. */
-export async function showRevertedGroup(ctx: Output, reverted: readonly Reverted[]): Promise<void> {
+/** Shows what the reverts of a group have done; a failure of one of them is told apart. */
+export async function showRevertedGroup(ctx: Output, { done, left }: RevertedAll): Promise<void> {
   await show(ctx, {
     kind: 'revert-group',
     document: {
-      reverted: reverted.map(({ vm, snapshot }) => ({
+      reverted: done.map(({ vm, snapshot }) => ({
         domain: domainDocument(vm.domain),
         snapshot: snapshotDocument(snapshot),
       })),
+      notReverted: left.map(({ domain: { name, uuid } }) => ({ name, uuid })),
     },
     sections: [
       section({
         columns: COLUMNS,
-        rows: reverted.map(({ vm, snapshot, backup }) => ({
+        rows: done.map(({ vm, snapshot, backup }) => ({
           ...{ vm: vm.domain.name, state: vm.domain.state },
           ...{ snapshot, backup },
         })),
       }),
     ],
-    names: reverted.map(({ vm, snapshot }) => ownName(vm.domain, snapshot.name)),
+    names: done.map(({ vm, snapshot }) => ownName(vm.domain, snapshot.name)),
   });
 }
 

@@ -1,35 +1,65 @@
-import { KvmsnapError } from '../errors.ts';
+import { combineFailures, type ErrorFinding, type FailureCode, KvmsnapError } from '../errors.ts';
+import { isIdle } from '../libvirt/runtime.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Action } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
-import { loadChecked, operate } from '../run/operation.ts';
+import { loadChecked, operateAgreed } from '../run/operation.ts';
 import { findSnapshot, type Vm } from '../vm/load.ts';
 import { tellRevert } from './announce.ts';
 import { type PlannedRevert, type Reverted, type RevertRequest, revertSnapshot } from './operation.ts';
 
-/** The reverts of several VMs to snapshots of one name: none is begun as long as one of them is refused. */
+/**
+ * The reverts of several VMs to snapshots of one name: none is begun as long as one of them is refused. Nothing can undo a revert, so if
+ * one fails later, those after it are not begun, and the failure says exactly what became of each VM.
+ */
 
 interface OneOfAll {
   readonly vm: Vm;
   readonly name: string;
 }
 
-/** `how`: what has led to it, for the question. `tellDone` is called after each revert. */
+interface How {
+  /** What has led to it, for the question. */
+  readonly how: readonly string[];
+  /** Is called after each revert. */
+  readonly tellDone: (reverted: Reverted) => void;
+  /** How to go on after a failure in the middle; `left`: the VMs that are not reverted. */
+  readonly goOn: (done: readonly Reverted[], left: readonly Vm[]) => ErrorFinding;
+}
+
+/** What became of all; `failure` null: all VMs were reverted. */
+export interface RevertedAll {
+  readonly done: readonly Reverted[];
+  /** Those that were not reverted, or whose revert has failed. */
+  readonly left: readonly Vm[];
+  readonly failure: KvmsnapError | null;
+}
+
 export function revertAll(
   ctx: Context,
   vms: readonly OneOfAll[],
   request: RevertRequest,
-  { how, tellDone }: { readonly how: readonly string[]; readonly tellDone: (reverted: Reverted) => void },
+  { how, tellDone, goOn }: How,
 ) {
   const all = vms.map(({ vm, name }) => ({
     vm,
     name,
     operation: revertSnapshot(vm, findSnapshot(vm, name), request),
+    ctxFor: (ctx: Context) => (vms.length === 1 ? ctx : withVmName(ctx, vm)),
   }));
   const action: Action<readonly PlannedRevert[]> = {
     async load(ctx) {
       const planned: PlannedRevert[] = [];
-      for (const { operation } of all) planned.push(await loadChecked(ctx, operation, true));
+      const failures: KvmsnapError[] = [];
+      for (const { vm, operation, ctxFor } of all)
+        try {
+          planned.push(await loadChecked(ctxFor(ctx), operation, true));
+          if (all.length > 1) await requireIdle(ctx, vm);
+        } catch (error) {
+          if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
+          failures.push(error);
+        }
+      if (failures.length > 0) throw together(failures);
       return planned;
     },
     tell(planned) {
@@ -48,39 +78,106 @@ export function revertAll(
       };
     },
   };
-  /** Throws a failure that says which VMs were reverted. */
-  const carryOut = async (ctx: Context, planned: readonly PlannedRevert[]): Promise<Reverted[]> => {
-    const told = planned.flatMap((each) => tellRevert(ctx, each, false).notes ?? []);
-    const agreed = { ...ctx, settings: { ...ctx.settings, yes: true }, terminal: without(told, ctx) };
+  const carryOut = async (ctx: Context, planned: readonly PlannedRevert[]): Promise<RevertedAll> => {
     const done: Reverted[] = [];
-    for (const { name, operation } of all) {
-      try {
-        const ended = await operate(agreed, operation);
-        if (!('done' in ended)) throw new Error('a revert was only planned');
+    for (const [i, { operation, ctxFor }] of all.entries()) {
+      const ended = await revertAgreed(ctxFor(ctx), operation, planned[i] as PlannedRevert);
+      if ('done' in ended) {
         done.push(ended.done);
         tellDone(ended.done);
-      } catch (error) {
-        if (!(error instanceof KvmsnapError)) throw error;
-        throw error.prefixed(standing(done, all.length, name));
+        continue;
       }
+      const left = all.slice(i).map(({ vm }) => vm);
+      return { done, left, failure: inTheMiddle(ctx, ended, { done, left, goOn }) };
     }
-    return done;
+    return { done, left: [], failure: null };
   };
   return { ...action, carryOut };
 }
 
-/** What was told with the question is not told again. */
-const without = (told: readonly string[], { terminal }: Context): Context['terminal'] => ({
-  ...terminal,
-  note: (line) => told.includes(line.replace(/^note: /, '')) || terminal.note(line),
-});
+/** How one revert ended; `begun`: whether the failed one may have changed the VM. */
+type Ended = { readonly done: Reverted } | Failed;
 
-function standing(done: readonly Reverted[], of: number, name: string): string {
-  if (of === 1) return '';
-  const names = done.map(({ vm }) => vm.domain.name);
-  const what =
-    names.length === 0
-      ? 'no VM was reverted'
-      : `only ${allInText(names)} ${names.length === 1 ? 'was' : 'were'} reverted to ${inText(name)}`;
-  return `${what}; `;
+interface Failed {
+  readonly error: unknown;
+  readonly begun: boolean;
+}
+
+async function revertAgreed(
+  ctx: Context,
+  operation: ReturnType<typeof revertSnapshot>,
+  agreed: PlannedRevert,
+): Promise<Ended> {
+  let begun = false;
+  const { write } = operation;
+  const run: typeof write.run = (ctx, facts) => {
+    begun = true;
+    return write.run(ctx, facts);
+  };
+  const asks = (ctx: Context, facts: PlannedRevert) => tellRevert(ctx, facts, false);
+  try {
+    return { done: await operateAgreed(ctx, { ...operation, write: { ...write, run } }, asks, agreed) };
+  } catch (error) {
+    const isBusy = error instanceof KvmsnapError && error.code === 'busy';
+    return { error, begun: begun && !isBusy };
+  }
+}
+
+/** Throws `busy` if another job holds the VM: its revert would be refused after others were carried out. */
+async function requireIdle({ virsh }: Context, { domain }: Vm): Promise<void> {
+  if (await isIdle(virsh, domain.uuid)) return;
+  throw new KvmsnapError('busy', `cannot revert ${inText(domain.name)}: another job is running on it`, {
+    hint: 'wait until it has finished, or add --wait 10m',
+  });
+}
+
+/** Notes with the name of the VM. */
+function withVmName(ctx: Context, { domain }: Vm): Context {
+  const note = (line: string) => ctx.terminal.note(`${inText(domain.name)}: ${line}`);
+  return { ...ctx, terminal: { ...ctx.terminal, note } };
+}
+
+/** The refusals of all VMs. */
+function together(failures: readonly KvmsnapError[]): KvmsnapError {
+  const [first] = failures;
+  if (first && failures.length === 1) return first;
+  const findings = failures.flatMap(({ subject, findings }) =>
+    findings.map((each) => ({
+      ...each,
+      message: subject === null ? each.message : `${subject}: ${each.message}`,
+    })),
+  );
+  const { code } = combineFailures(failures, 0, '');
+  return KvmsnapError.of(code, null, findings);
+}
+
+/** `only app was reverted; web, cache were not touched`; empty if there is no other VM. */
+function standing(done: readonly Reverted[], untouched: readonly Vm[]): string {
+  const reverted = done.map(({ vm }) => vm.domain.name);
+  const others = untouched.map(({ domain }) => domain.name);
+  const be = ({ length }: readonly string[]) => (length === 1 ? 'was' : 'were');
+  return [
+    ...(reverted.length === 0 ? [] : [`only ${allInText(reverted)} ${be(reverted)} reverted`]),
+    ...(others.length === 0 ? [] : [`${allInText(others)} ${be(others)} not touched`]),
+  ].join('; ');
+}
+
+/** Failures that keep their exit code, because the run was ended from outside. */
+const ENDED = new Set<FailureCode>(['interrupted', 'terminated', 'hung-up', 'timed-out']);
+
+/** The failure of one revert, with what became of the other VMs. Throws a bug again. */
+function inTheMiddle(
+  ctx: Context,
+  { error, begun }: Failed,
+  { done, left, goOn }: Omit<RevertedAll, 'failure'> & Pick<How, 'goOn'>,
+): KvmsnapError {
+  const fate = standing(done, begun ? left.slice(1) : left);
+  if (!(error instanceof KvmsnapError)) {
+    ctx.terminal.note(`note: ${fate}`);
+    throw error;
+  }
+  const told = fate === '' ? error : error.prefixed(`${fate}; `);
+  if (done.length === 0) return told;
+  const code = ENDED.has(error.code) ? error.code : 'partial';
+  return KvmsnapError.of(code, told.subject, [...told.findings, goOn(done, left)], { cause: error });
 }

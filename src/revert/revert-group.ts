@@ -1,10 +1,12 @@
 import { KvmsnapError } from '../errors.ts';
 import { kvmsnapLine } from '../model/quote.ts';
-import { inText } from '../model/text.ts';
+import { allInText, inText } from '../model/text.ts';
 import { seekConsent } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
 import { letAllGo } from '../run/left-pauses.ts';
 import { loadChecked } from '../run/operation.ts';
+import { withNotesOnce } from '../run/retry-while-busy.ts';
 import { showPlan } from '../run/show.ts';
 import { missingInWords, readGroup } from '../vm/group.ts';
 import { completeVm, findSnapshot } from '../vm/load.ts';
@@ -54,12 +56,33 @@ export async function revertGroup(
       { vms: vms.map(({ vm }) => vm.domain) },
     );
   }
-  const all = revertAll(ctx, vms, request, {
+  const once = withNotesOnce(ctx);
+  const all = revertAll(once, vms, request, {
     how: [`the snapshots named ${inText(name)} were taken at the same moment`],
     tellDone: () => {},
+    goOn: (done) => ({
+      message: 'the VMs are not at the same moment now',
+      hint: `when the cause is removed, this reverts all of them again; ${allInText(done.map(({ vm }) => vm.domain.name))} will lose what was written since this revert`,
+      commands: [groupLine(ctx, name, vm, options)],
+    }),
   });
-  const { plan } = await seekConsent(ctx, { ...all, mustConsent: true });
-  await showRevertedGroup(ctx, await all.carryOut(ctx, plan));
+  const { plan } = await seekConsent(once, { ...all, mustConsent: true }).catch(noneReverted);
+  const reverted = await all.carryOut(once, plan);
+  if (reverted.done.length > 0) await showRevertedGroup(ctx, reverted);
+  if (reverted.failure) throw reverted.failure;
+}
+
+function noneReverted(error: unknown): never {
+  const isOurs = error instanceof KvmsnapError && error.code !== 'declined';
+  throw isOurs ? error.prefixed('no VM was reverted: ') : error;
+}
+
+/** The same command again. */
+function groupLine(ctx: Context, name: string, vm: string | undefined, options: RevertOptions): string {
+  const flags = (['running', 'paused', 'force'] as const).filter((each) => options[each]);
+  const words = [...flags, ...(options.resetNvram ? ['reset-nvram'] : [])].map((each) => `--${each}`);
+  const command = kvmsnapLine('revert', vm === undefined ? [] : [vm], '--group', name, ...words);
+  return withConnection(ctx, { what: '', command }).command;
 }
 
 /** Throws `usage` for options that are about a single VM. */

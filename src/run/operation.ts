@@ -2,7 +2,7 @@ import type { KvmsnapError } from '../errors.ts';
 import type { Writer } from '../host/interrupts.ts';
 import type { LogEntry } from '../host/log-entry.ts';
 import type { Finding, RuledFinding } from '../model/rule.ts';
-import { requireNothingNew, seekConsent, type Told } from './confirm.ts';
+import { requireNothingNew, seekConsent, standingConsent, type Told } from './confirm.ts';
 import type { Context } from './context.ts';
 import { refuseOn } from './enforce.ts';
 import { withResidue } from './failed-write.ts';
@@ -153,6 +153,25 @@ async function operateWithConsent<Facts, Seen, Done, Plan, End>(
     const facts = isOld ? await consent.renew(ctx, kept?.done) : consent.plan;
     return { done: await act(ctx, operation, facts) };
   });
+}
+
+/**
+ * Carries out one of several operations to which one question gave consent; `agreed`: as it was then. Everything is loaded and checked
+ * again, and if it would now do more, the user is asked anew, and a script refuses.
+ */
+export async function operateAgreed<Facts, Seen, Done>(
+  outer: Context,
+  operation: Operation<Facts, Seen, Done, unknown>,
+  asks: AskedConsent<Facts>['asks'],
+  agreed: Facts,
+): Promise<Done> {
+  const ctx = withNotesOnce(outer);
+  const action = {
+    load: (ctx: Context) => loadChecked(ctx, operation, true),
+    tell: (facts: Facts) => asks(ctx, facts),
+  };
+  const consent = standingConsent(ctx, action, agreed);
+  return retryWhileBusy(ctx, async (ctx) => act(ctx, operation, await consent.renew(ctx)));
 }
 
 const isTaken = <Step extends object>(step: Step | Skipped): step is Step => !('skipped' in step);

@@ -30,7 +30,7 @@ export function noteReverted(ctx: Context, vm: string, name: string): void {
 }
 
 /** A command of kvmsnap about a snapshot, with the connection of this run. */
-const ourLine = (ctx: Context, verb: string, vm: string, name: string): string =>
+export const ourLine = (ctx: Context, verb: string, vm: string, name: string): string =>
   withConnection(ctx, { what: '', command: kvmsnapLine(verb, [vm, name]) }).command;
 
 /** The deletion of all snapshots, after one question. `why` is told with the question. */

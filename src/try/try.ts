@@ -10,10 +10,11 @@ import { revertAll } from '../revert/revert-all.ts';
 import { seekConsent } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { letAllGo } from '../run/left-pauses.ts';
+import { withNotesOnce } from '../run/retry-while-busy.ts';
 import { showPlan } from '../run/show.ts';
 import { readSelection } from '../vm/select.ts';
 import type { TryOptions } from './command.ts';
-import { deletion, noteKept, noteReverted } from './keep-or-delete.ts';
+import { deletion, noteKept, noteReverted, ourLine } from './keep-or-delete.ts';
 
 /** `try`: snapshots of the VMs, a command of the user, and what follows from how it ended. */
 
@@ -136,9 +137,16 @@ async function afterFailure(
     // it was told above
     how: [],
     tellDone: ({ vm, snapshot }) => noteReverted(ctx, vm.domain.name, snapshot.name),
+    goOn: (_, left) => ({
+      message: 'not all VMs are as they were before the command',
+      hint: 'when the cause is removed, revert the others too',
+      commands: left.map(({ domain }) => ourLine(ctx, 'revert', domain.name, tried[0]?.name ?? '')),
+    }),
   });
-  const chosen = await unlessKept(ctx, tried, () => seekConsent(withYes(ctx, options.revert), action));
-  if (chosen) await action.carryOut(ctx, chosen.plan);
+  const once = withNotesOnce(ctx);
+  const chosen = await unlessKept(ctx, tried, () => seekConsent(withYes(once, options.revert), action));
+  const { failure } = chosen ? await action.carryOut(once, chosen.plan) : { failure: null };
+  if (failure) throw failure;
 }
 
 /** An option is the answer to the question. */

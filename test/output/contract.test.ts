@@ -132,7 +132,11 @@ const RUNS: readonly {
     kind: 'revert-group',
     run: async (ctx) => {
       const vm = await loadVm(ctx, 'b-fix');
-      await showRevertedGroup(ctx, [{ vm, snapshot: findSnapshot(vm, 'off1'), backup: null }]);
+      await showRevertedGroup(ctx, {
+        done: [{ vm, snapshot: findSnapshot(vm, 'off1'), backup: null }],
+        left: [vm],
+        failure: null,
+      });
     },
   },
   {

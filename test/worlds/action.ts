@@ -20,8 +20,8 @@ export interface Action {
   readonly args: readonly string[];
   /** The same by raw virsh; true where all of it exits with 0. */
   readonly raw: () => boolean;
-  /** Of what raw virsh has done with exit 0: why it is of no use. */
-  readonly useless?: () => string[];
+  /** Of what raw virsh has done with exit 0: why it is of no use. `before`: what was there. */
+  readonly useless?: (before: Seen) => string[];
   /** What is untrue of a success; empty: it is one. */
   readonly lies: (before: VmState, after: VmState) => string[];
   /** Tags that no snapshot accounts for: may go, may come; else they stay as they are. */
@@ -137,6 +137,12 @@ export function revert(subject: Subject): Part {
   return {
     args: ['revert', vm.name, name],
     raw: () => virsh.does('snapshot-revert', ...target(subject)),
+    useless: ({ vms, images }) => {
+      const its = vms.get(vm.name)?.snapshots[name]?.images ?? [];
+      const tags = its.flatMap((key) => images.get(key)?.tags ?? []);
+      // the two may hold the same by chance
+      return tags.some((tag) => tag.id === name && tag.name !== name) ? ['it restores another tag'] : [];
+    },
     lies: (before, after) => [
       ...sameSnapshots(before, after),
       ...differences(
@@ -155,6 +161,7 @@ function revertWithBackup(subject: Subject): Part {
   return {
     args: ['revert', vm.name, name, '--backup'],
     raw: () => virsh.does('snapshot-create-as', vm.uuid, 'raw-backup') && plain.raw(),
+    ...(plain.useless ? { useless: plain.useless } : {}),
     lies: (before, after) => {
       const [backup] = missing(after, before);
       return [

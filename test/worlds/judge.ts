@@ -60,7 +60,7 @@ function unjustified(world: World, action: Action, seen: Seen, memory: Memory): 
   if (!action.raw()) return [];
   const after = look(world, memory);
   if (damageOf(action, before, after, memory).length > 0) return [];
-  if ((action.useless?.() ?? []).length > 0) return [];
+  if ((action.useless?.(before) ?? []).length > 0) return [];
   const fragile = changedSnapshots(action, seen, before);
   writeAnew(world);
   const broken = changedSnapshots(action, after, look(world, memory));
