@@ -7,6 +7,7 @@ import stringWidth from 'string-width';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapInShell, spawnKvmsnap } from './lab/cli.ts';
 import { scratch, type ToolResult, tool, tryTool, virsh } from './lab/lab.ts';
+import { share } from './lab/share.ts';
 import { onTerminal } from './lab/terminal.ts';
 import { tags } from './scene/disk.ts';
 import { fullVm, holdSave, isComplete } from './scene/saving.ts';
@@ -53,13 +54,13 @@ describe('the environment', () => {
   });
   afterAll(cleanUp);
 
-  test.each(VARIANTS)('%s changes nothing that is read', async (_, options) => {
+  test.each(share(4, VARIANTS))('%s changes nothing that is read', async (_, options) => {
     for (const [i, args] of COMMANDS.entries()) {
       expect(await kvmsnap(args, options)).toMatchObject({ code: 0, stdout: expected[i], stderr: '' });
     }
   });
 
-  test.each(VARIANTS)('%s changes nothing that is done', async (_, options) => {
+  test.each(share(4, VARIANTS))('%s changes nothing that is done', async (_, options) => {
     const create = await kvmsnap(['create-as', VM_NAME, '再来', '-d', '说明', '--json'], options);
     expect(create).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(create.stdout).domains[0].snapshot).toMatchObject({
@@ -115,16 +116,18 @@ describe('streams', () => {
     ]);
   }
 
-  test.each([
-    ['stdin closed', 'k create-as web s1 -q <&-', 's1\n'],
-    ['stdout closed', 'k create-as web s1 -q >&-', ''],
-    ['stderr closed', 'k create-as web s1 -q -v 2>&-', 's1\n'],
-    ['all closed', 'k create-as web s1 -q -v <&- >&- 2>&-', ''],
-    ['stdout a file', 'k create-as web s1 -q >out; cat out', 's1\n'],
-    ['a reader that takes nothing', 'k create-as web s1 | head -0', ''],
-    ['a reader that is gone', 'k create-as web s1 | true', ''],
-    ['no reader at all', 'k create-as web s1 -v > >(exec true) 2>&1', ''],
-  ])('%s: a create is complete, exit 0, and no stack trace', async (_, script, stdout) => {
+  test.each(
+    share(3, [
+      ['stdin closed', 'k create-as web s1 -q <&-', 's1\n'],
+      ['stdout closed', 'k create-as web s1 -q >&-', ''],
+      ['stderr closed', 'k create-as web s1 -q -v 2>&-', 's1\n'],
+      ['all closed', 'k create-as web s1 -q -v <&- >&- 2>&-', ''],
+      ['stdout a file', 'k create-as web s1 -q >out; cat out', 's1\n'],
+      ['a reader that takes nothing', 'k create-as web s1 | head -0', ''],
+      ['a reader that is gone', 'k create-as web s1 | true', ''],
+      ['no reader at all', 'k create-as web s1 -v > >(exec true) 2>&1', ''],
+    ]),
+  )('%s: a create is complete, exit 0, and no stack trace', async (_, script, stdout) => {
     const { disks } = vm();
     const result = shell(script);
     expect(result.stderr).not.toMatch(/EPIPE|\bat /);
@@ -201,22 +204,24 @@ describe('color', () => {
   beforeAll(newVm);
   afterAll(cleanUp);
 
-  test.each([
-    { where: 'terminal', colored: true },
-    { where: 'terminal', env: { NO_COLOR: '1' }, colored: false },
-    { where: 'terminal', env: { TERM: 'dumb' }, colored: false },
-    { where: 'terminal', env: { FORCE_COLOR: '0' }, colored: false },
-    { where: 'terminal', env: { NO_COLOR: '1' }, args: ['--color', 'always'], colored: true },
-    { where: 'terminal', env: { FORCE_COLOR: '1' }, args: ['--color', 'never'], colored: false },
-    { where: 'terminal', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
-    { where: 'terminal', args: ['--json'], colored: false },
-    { where: 'pipe', colored: false },
-    { where: 'pipe', env: { FORCE_COLOR: '1' }, colored: true },
-    { where: 'pipe', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
-    { where: 'pipe', args: ['--color=always'], colored: true },
-    { where: 'pipe', args: ['--color', 'never'], env: { FORCE_COLOR: '3' }, colored: false },
-    { where: 'pipe', args: ['--json', '--color', 'always'], colored: false },
-  ])('$where $env $args: $colored', async ({ where, env = {}, args = [], colored }) => {
+  test.each(
+    share(5, [
+      { where: 'terminal', colored: true },
+      { where: 'terminal', env: { NO_COLOR: '1' }, colored: false },
+      { where: 'terminal', env: { TERM: 'dumb' }, colored: false },
+      { where: 'terminal', env: { FORCE_COLOR: '0' }, colored: false },
+      { where: 'terminal', env: { NO_COLOR: '1' }, args: ['--color', 'always'], colored: true },
+      { where: 'terminal', env: { FORCE_COLOR: '1' }, args: ['--color', 'never'], colored: false },
+      { where: 'terminal', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
+      { where: 'terminal', args: ['--json'], colored: false },
+      { where: 'pipe', colored: false },
+      { where: 'pipe', env: { FORCE_COLOR: '1' }, colored: true },
+      { where: 'pipe', env: { FORCE_COLOR: '1', NO_COLOR: '1' }, colored: false },
+      { where: 'pipe', args: ['--color=always'], colored: true },
+      { where: 'pipe', args: ['--color', 'never'], env: { FORCE_COLOR: '3' }, colored: false },
+      { where: 'pipe', args: ['--json', '--color', 'always'], colored: false },
+    ]),
+  )('$where $env $args: $colored', async ({ where, env = {}, args = [], colored }) => {
     const ask = async (words: readonly string[]) =>
       where === 'terminal'
         ? (await onTerminal([...words, ...args], { env }).done).screen

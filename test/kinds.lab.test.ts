@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { fingerprint, refused } from './lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from './lab/lab.ts';
+import { share } from './lab/share.ts';
 import { since } from './lab/version.ts';
 import { checkImage, tags, writePattern } from './scene/disk.ts';
 import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './scene/luks.ts';
@@ -271,7 +272,12 @@ async function goThrough(vm: Vm, kind: Kind, through: typeof write): Promise<voi
     expect(held(vm, kind).map((path) => checkImage(path).corruptions)).toEqual(held(vm, kind).map(() => 0));
 }
 
-describe.runIf(isSystemLab).each(KINDS.map((kind) => [kind.what, kind] as const))('%s', (_, kind) => {
+describe.runIf(isSystemLab).each(
+  share(
+    10,
+    KINDS.map((kind) => [kind.what, kind] as const),
+  ),
+)('%s', (_, kind) => {
   test(`off: ${kind.off ?? 'works'}`, async () => {
     const vm = await define(kind);
     if (kind.off !== null) await isRefused(vm, kind.off);

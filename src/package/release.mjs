@@ -1,5 +1,5 @@
 // npm run release: checks everything that a release needs, builds the packages, and prints the commands that publish them. It
-// publishes nothing itself. With --quick, .ci/run and the matrix are left out, which take more than an hour.
+// publishes nothing itself. With --quick, .ci/run and the matrix are left out, which take hours.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { BUILD, FACTS, ROOT, run, textOf } from './facts.mjs';
@@ -39,6 +39,7 @@ if (found.length > 0) {
 
 const show = (file, ...args) => execFileSync(file, args, { cwd: ROOT, stdio: 'inherit' });
 if (option === undefined) {
+  process.env.KVMSNAP_TESTS = 'all';
   show('.ci/run');
   show('test/lab/matrix.sh');
 }

@@ -5,6 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { fullVm, occupied } from '../scene/saving.ts';
 import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import { bytes, fitting, movedOn, succeed, THEN, tagNames, take } from '../scene/steps.ts';
@@ -221,7 +222,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
 ];
 
-test.each(ANNOUNCEMENTS)('$when', async ({ rule, says, makes, does, isTrue }) => {
+test.each(share(6, ANNOUNCEMENTS))('$when', async ({ rule, says, makes, does, isTrue }) => {
   const vm = await makes();
   const options = rule === 'too-old' ? ['--max-age', '26h', '--label', 'nightly'] : [];
   const { what, hint } = await findingOf(rule, ...options);

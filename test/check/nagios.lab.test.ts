@@ -5,6 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { signalLibvirtd } from '../lab/daemon.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, pathOf } from '../scene/vm.ts';
 
@@ -76,19 +77,29 @@ function preloaded(script: string): CliOptions {
 }
 
 describe('every failure of our own is UNKNOWN', () => {
-  test.each([
-    ['an unknown option', ['check', '-o', 'nagios', '--foo'], /unknown option '--foo'/],
-    ['an unknown command', ['chekc', '-onagios'], /no command 'chekc'/],
-    ['no command', ['-o', 'nagios'], /no command given/],
-    ['another command', ['list', '--output=nagios'], /'list' has no output format nagios/],
-    ['two formats', ['check', '-o', 'nagios', '--json'], /conflicting output formats/],
-    ['a bad limit', ['check', '-o', 'nagios', '--most', '5:3'], /must not be larger/],
-    ['a limit that is missing', ['check', '-o', 'nagios', '--label', 'x'], /--label needs/],
-    ['a fix', ['check', '--fix', '-o', 'nagios'], /--fix cannot be combined/],
-    ['--fix, read-only', ['check', '--fix', '-o', 'nagios', '--readonly'], /cannot be used with --readonly/],
-    ['no such VM', ['check', 'nobody', '-o', 'nagios'], /no (VM|domain|such)/i],
-    ['a connection that fails', ['check', '-o', 'nagios', '-c', 'qemu+unix:///system?socket=/nowhere'], /./],
-  ])('%s', async (_, args, says) => {
+  test.each(
+    share(4, [
+      ['an unknown option', ['check', '-o', 'nagios', '--foo'], /unknown option '--foo'/],
+      ['an unknown command', ['chekc', '-onagios'], /no command 'chekc'/],
+      ['no command', ['-o', 'nagios'], /no command given/],
+      ['another command', ['list', '--output=nagios'], /'list' has no output format nagios/],
+      ['two formats', ['check', '-o', 'nagios', '--json'], /conflicting output formats/],
+      ['a bad limit', ['check', '-o', 'nagios', '--most', '5:3'], /must not be larger/],
+      ['a limit that is missing', ['check', '-o', 'nagios', '--label', 'x'], /--label needs/],
+      ['a fix', ['check', '--fix', '-o', 'nagios'], /--fix cannot be combined/],
+      [
+        '--fix, read-only',
+        ['check', '--fix', '-o', 'nagios', '--readonly'],
+        /cannot be used with --readonly/,
+      ],
+      ['no such VM', ['check', 'nobody', '-o', 'nagios'], /no (VM|domain|such)/i],
+      [
+        'a connection that fails',
+        ['check', '-o', 'nagios', '-c', 'qemu+unix:///system?socket=/nowhere'],
+        /./,
+      ],
+    ]),
+  )('%s', async (_, args, says) => {
     const result = await kvmsnap(args);
     expect(read(result)).toMatchObject({ state: 'UNKNOWN', text: expect.stringMatching(says) });
     expect(result.stderr).toBe('');

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliOptions, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { killLibvirtd, repairLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { isSystemLab, scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { type ShellName, type ShellSession, startShell } from '../lab/shells.ts';
 import { succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, start, type Vm } from '../scene/vm.ts';
@@ -110,37 +111,42 @@ describe('in a shell', () => {
 
     if (name in BEGINNINGS)
       test.each(
-        NAMES.flatMap((snapshot, i) => {
-          const ways = BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot);
-          return ways.length > 0 ? [[snapshot, ways[i % ways.length] ?? '']] : [];
-        }),
+        share(
+          6,
+          NAMES.flatMap((snapshot, i) => {
+            const ways = BEGINNINGS[name as keyof typeof BEGINNINGS](snapshot);
+            return ways.length > 0 ? [[snapshot, ways[i % ways.length] ?? '']] : [];
+          }),
+        ),
       )('a snapshot called %j, from %j on', async (snapshot, begun) => {
         const { name: vm } = vmOf(snapshot);
         expect(await shell.run(`kvmsnap info -- ${vm} ${begun}\t`)).toEqual(['info', '--', vm, snapshot]);
         expect([scratch, '/'].some((directory) => existsSync(join(directory, 'touched')))).toBe(false);
       });
 
-    test.each([
-      ['kvmsnap comp\t', ['completion']],
-      ['kvmsnap completion z\t', ['completion', 'zsh']],
-      ['kvmsnap cr\t-a\t', ['create-as']],
-      ['kvmsnap list -o j\t', ['list', '-o', 'json']],
-      ['kvmsnap list --output=j\t', ['list', '--output=json']],
-      ['kvmsnap -oj\tlist', ['-ojson', 'list']],
-      ['kvmsnap list --dr\t', ['list', '--dry-run']],
-      ['kvmsnap prune --state pau\t--state run\t', ['prune', '--state', 'paused', '--state', 'running']],
-      ['kvmsnap list web\t2', ['list', 'web:2']],
-      ['kvmsnap list web:1\t', ['list', 'web:1']],
-      ['kvmsnap info web:1 \t', ['info', 'web:1', 'of web:1']],
-      ['kvmsnap prune --exclude=web:\t2', ['prune', '--exclude=web:2']],
-      ["kvmsnap info 'db o\t \t", ['info', 'db one', 'of db one']],
-      ['kvmsnap info db\\ one \t', ['info', 'db one', 'of db one']],
-      ['kvmsnap info "db\'t\t \t', ['info', "db'two", "of db'two"]],
-      ['kvmsnap info web:1/\t', ['info', 'web:1/of web:1']],
-      ["kvmsnap info 'db one/o\t", ['info', 'db one/of db one']],
-      ['kvmsnap create-as m0 n\t', ['create-as', 'm0', 'n']],
-      ['kvmsnap nosuch m\t', ['nosuch', 'm']],
-    ])('%j', async (typed, words) => {
+    test.each(
+      share(7, [
+        ['kvmsnap comp\t', ['completion']],
+        ['kvmsnap completion z\t', ['completion', 'zsh']],
+        ['kvmsnap cr\t-a\t', ['create-as']],
+        ['kvmsnap list -o j\t', ['list', '-o', 'json']],
+        ['kvmsnap list --output=j\t', ['list', '--output=json']],
+        ['kvmsnap -oj\tlist', ['-ojson', 'list']],
+        ['kvmsnap list --dr\t', ['list', '--dry-run']],
+        ['kvmsnap prune --state pau\t--state run\t', ['prune', '--state', 'paused', '--state', 'running']],
+        ['kvmsnap list web\t2', ['list', 'web:2']],
+        ['kvmsnap list web:1\t', ['list', 'web:1']],
+        ['kvmsnap info web:1 \t', ['info', 'web:1', 'of web:1']],
+        ['kvmsnap prune --exclude=web:\t2', ['prune', '--exclude=web:2']],
+        ["kvmsnap info 'db o\t \t", ['info', 'db one', 'of db one']],
+        ['kvmsnap info db\\ one \t', ['info', 'db one', 'of db one']],
+        ['kvmsnap info "db\'t\t \t', ['info', "db'two", "of db'two"]],
+        ['kvmsnap info web:1/\t', ['info', 'web:1/of web:1']],
+        ["kvmsnap info 'db one/o\t", ['info', 'db one/of db one']],
+        ['kvmsnap create-as m0 n\t', ['create-as', 'm0', 'n']],
+        ['kvmsnap nosuch m\t', ['nosuch', 'm']],
+      ]),
+    )('%j', async (typed, words) => {
       expect(await shell.run(typed)).toEqual(words);
     });
 
@@ -239,14 +245,16 @@ describe('what is looked up', () => {
     expect(await candidates(['describe', 'web', 's1', ''])).toEqual([]);
   });
 
-  test.each([
-    [['list', ''], 1],
-    [['delete', 'web', ''], 2],
-    [['delete', '7', ''], 1],
-    [['prune', '--label', ''], 2],
-    [['list', '-'], 0],
-    [['li'], 0],
-  ])('%j: so many virsh: %d', async (words, count) => {
+  test.each(
+    share(3, [
+      [['list', ''], 1],
+      [['delete', 'web', ''], 2],
+      [['delete', '7', ''], 1],
+      [['prune', '--label', ''], 2],
+      [['list', '-'], 0],
+      [['li'], 0],
+    ]),
+  )('%j: so many virsh: %d', async (words, count) => {
     const { stderr } = await kvmsnap(['-v', 'complete', 'fish', '--', ...words]);
     expect(stderr.split('\n').filter((line) => line.startsWith('+ '))).toHaveLength(count);
   });
@@ -267,12 +275,14 @@ describe('what is looked up', () => {
     expect(await candidates(['delete', id, ''])).toEqual(['of the namesake']);
   });
 
-  test.each<[string, readonly string[], CliOptions]>([
-    ['a connection that there is not', ['-c', 'nosuch:///system', 'list', ''], {}],
-    ['an option for a connection', ['-c', '--readonly', 'list', ''], {}],
-    ['no virsh', ['list', ''], { env: { PATH: '/nonexistent' } }],
-    ['a virsh that is none', ['list', ''], { env: { PATH: '/dev' } }],
-  ])('is nothing, without a word: %s', async (_, words, options) => {
+  test.each<[string, readonly string[], CliOptions]>(
+    share(2, [
+      ['a connection that there is not', ['-c', 'nosuch:///system', 'list', ''], {}],
+      ['an option for a connection', ['-c', '--readonly', 'list', ''], {}],
+      ['no virsh', ['list', ''], { env: { PATH: '/nonexistent' } }],
+      ['a virsh that is none', ['list', ''], { env: { PATH: '/dev' } }],
+    ]),
+  )('is nothing, without a word: %s', async (_, words, options) => {
     expect(await candidates(words, options)).toEqual([]);
   });
 

@@ -5,6 +5,7 @@ import { type Hazard, showHazard } from '../hazards/promise/advice.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
 import { hasPattern, hasPatternIn, imageInfo, tags, writePattern } from '../scene/disk.ts';
@@ -162,7 +163,12 @@ const HAZARDS: readonly Hazard[] = [
   },
 ];
 
-test.each(HAZARDS.map((hazard) => [hazard.what, hazard] as const))('%s', (_, hazard) => showHazard(hazard));
+test.each(
+  share(
+    4,
+    HAZARDS.map((hazard) => [hazard.what, hazard] as const),
+  ),
+)('%s', (_, hazard) => showHazard(hazard));
 
 test('advice for a file whose name a shell would take apart', async () => {
   const path = pathOf(defineVm({ name: 'raw', disks: [{ format: 'raw', size: SIZE }] }));

@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
@@ -124,12 +125,18 @@ test('a refusal comes before --before; a failure of virsh, and of --after itself
   expect(snapshotNames(vm).sort()).toEqual(['s1', 's2', 's3']);
 });
 
-test.each([
-  ['Ctrl-C during --before', { signal: 'SIGINT', slow: 'b' }, [130, 'failed']],
-  ['SIGTERM during --after', { signal: 'SIGTERM', slow: 'a' }, [143, 'done']],
-  ['--timeout during --before', { options: ['--timeout', '12s'], slow: 'b', hangs: true }, [124, 'unknown']],
-  ['--hook-timeout', { options: ['--hook-timeout', '1s'], slow: 'b', hangs: true }, [5, 'failed']],
-] as const)('%s: --after is run', async (_, { slow, ...how }, [code, result]) => {
+test.each(
+  share(2, [
+    ['Ctrl-C during --before', { signal: 'SIGINT', slow: 'b' }, [130, 'failed']],
+    ['SIGTERM during --after', { signal: 'SIGTERM', slow: 'a' }, [143, 'done']],
+    [
+      '--timeout during --before',
+      { options: ['--timeout', '12s'], slow: 'b', hangs: true },
+      [124, 'unknown'],
+    ],
+    ['--hook-timeout', { options: ['--hook-timeout', '1s'], slow: 'b', hangs: true }, [5, 'failed']],
+  ] as const),
+)('%s: --after is run', async (_, { slow, ...how }, [code, result]) => {
   // until a file is there; and what hangs also leaves a process that must not stay
   const wait = 'hangs' in how ? 'sleep 987 & sleep 987' : `while ! [ -e ${here}/go ]; do sleep 0.1; done`;
   const [b, a] = [program('b', slow === 'b' ? wait : ''), program('a', slow === 'a' ? wait : '')];

@@ -6,6 +6,7 @@ import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { tagCounts } from '../lab/evidence.ts';
 import { isSystemLab, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { smallFilesystem } from '../scene/mount.ts';
 import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
@@ -21,7 +22,7 @@ const ENVIRONMENTS: readonly [string, CliOptions][] = [
   ['that makes virsh talk', { env: { VIRSH_DEBUG: '0', LIBVIRT_DEBUG: '1' } }],
 ];
 
-test.each(ENVIRONMENTS)('an environment %s changes nothing', async (_, options) => {
+test.each(share(2, ENVIRONMENTS))('an environment %s changes nothing', async (_, options) => {
   const vm = defineVm({ name: '测试 机', disks: [{ size: '4M' }] });
   const args = ['create-as', '测试 机', '升级 之前', '-d', '说明'];
   const result = await kvmsnap(['-o', 'csv', ...args], options);

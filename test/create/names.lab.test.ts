@@ -3,6 +3,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint, refused, tagCounts } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { tags } from '../scene/disk.ts';
 import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
@@ -34,7 +35,7 @@ describe('the VM', () => {
     expect(snapshotNames(vm)).toEqual(['a', 'b', 'by-virsh']);
   });
 
-  test.each(['two words', `it's "q" <&>`, '测试-虚拟机', '-lead', '--all', '$(id);x', '007'])(
+  test.each(share(3, ['two words', `it's "q" <&>`, '测试-虚拟机', '-lead', '--all', '$(id);x', '007']))(
     'may be called %s',
     async (name) => {
       const vm = define(name);

@@ -6,6 +6,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { fingerprint, refused, writableImages } from '../lab/evidence.ts';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { imageInfo } from '../scene/disk.ts';
 import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
@@ -49,42 +50,50 @@ function asGuest(vm: Vm): number | null {
 }
 
 describe('an option goes with what the XML says', () => {
-  test.each([
-    ['--live', (m: Vm) => `<memory snapshot='external' file='${beside(m, 'm')}'/>`],
-    [
-      '--live',
-      (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'/></disks>`,
-    ],
-    [
-      '--live',
-      (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='no'/></disks>`,
-    ],
-    [
-      '--reuse-external',
-      (m: Vm) =>
-        `<memory file='${beside(m, 'm')}'/><disks><disk name='vda'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
-    ],
-    [
-      '--reuse-external',
-      (m: Vm) =>
-        `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
-    ],
-  ])('%s %#', async (option, text) => {
+  test.each(
+    share(2, [
+      ['--live', (m: Vm) => `<memory snapshot='external' file='${beside(m, 'm')}'/>`],
+      [
+        '--live',
+        (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'/></disks>`,
+      ],
+      [
+        '--live',
+        (m: Vm) => `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='no'/></disks>`,
+      ],
+      [
+        '--reuse-external',
+        (m: Vm) =>
+          `<memory file='${beside(m, 'm')}'/><disks><disk name='vda'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
+      ],
+      [
+        '--reuse-external',
+        (m: Vm) =>
+          `<memory file='${beside(m, 'm')}'/><disks><disk name='vda' snapshot='external'><source file='${overlay(m, pathOf(m))}'/></disk></disks>`,
+      ],
+    ]),
+  )('%s %#', async (option, text) => {
     const vm = web(true);
     await succeed('create', 'web', '--xml', xmlFile(vm, text(vm)), option, ...FORCE);
     expect([snapshotNames(vm), state(vm)]).toEqual([['s1'], 'running']);
   });
 
-  test.each([
-    ['--live', "<disks><disk name='vda' snapshot='internal'/></disks>", /--live needs the memory in a file/],
-    ['--live', "<memory snapshot='no'/>", /--live needs a snapshot with memory/],
-    ['--atomic', "<memory snapshot='no'/>", /out only with --disk-only/],
-    [
-      '--atomic',
-      "<memory snapshot='internal'/><disks><disk name='vda' snapshot='external'/></disks>",
-      /only if all disks are internal/,
-    ],
-  ])('and not with what it does not: %s %s', async (option, text, says) => {
+  test.each(
+    share(2, [
+      [
+        '--live',
+        "<disks><disk name='vda' snapshot='internal'/></disks>",
+        /--live needs the memory in a file/,
+      ],
+      ['--live', "<memory snapshot='no'/>", /--live needs a snapshot with memory/],
+      ['--atomic', "<memory snapshot='no'/>", /out only with --disk-only/],
+      [
+        '--atomic',
+        "<memory snapshot='internal'/><disks><disk name='vda' snapshot='external'/></disks>",
+        /only if all disks are internal/,
+      ],
+    ]),
+  )('and not with what it does not: %s %s', async (option, text, says) => {
     const vm = web(true);
     const xml = xmlFile(vm, text);
     const before = fingerprint(vm);
@@ -205,31 +214,33 @@ describe('a qcow2 file that the XML calls raw', () => {
 });
 
 describe('--print-xml', () => {
-  test.each([
-    ['tt', '--description', 'hello'],
-    [
-      'tt',
-      '--disk-only',
-      '--diskspec',
-      'vda,snapshot=internal,driver=raw,file=/p',
-      '--memspec',
-      'snapshot=external,file=/m',
-    ],
-    ['a/b'],
-    ['tt', '--diskspec', 'nosuch'],
-    ['tt', '--diskspec', 'vda,snapshot=manual', '--diskspec', 'vda'],
-    [
-      'tt',
-      '--memspec',
-      'snapshot=no',
-      '--live',
-      '--quiesce',
-      '--halt',
-      '--atomic',
-      '--no-metadata',
-      '--reuse-external',
-    ],
-  ])('prints what virsh prints: %s %s', async (name, ...options) => {
+  test.each(
+    share(2, [
+      ['tt', '--description', 'hello'],
+      [
+        'tt',
+        '--disk-only',
+        '--diskspec',
+        'vda,snapshot=internal,driver=raw,file=/p',
+        '--memspec',
+        'snapshot=external,file=/m',
+      ],
+      ['a/b'],
+      ['tt', '--diskspec', 'nosuch'],
+      ['tt', '--diskspec', 'vda,snapshot=manual', '--diskspec', 'vda'],
+      [
+        'tt',
+        '--memspec',
+        'snapshot=no',
+        '--live',
+        '--quiesce',
+        '--halt',
+        '--atomic',
+        '--no-metadata',
+        '--reuse-external',
+      ],
+    ]),
+  )('prints what virsh prints: %s %s', async (name, ...options) => {
     const vm = web(false);
     const raw = virsh('snapshot-create-as', '--domain', vm.uuid, '--name', name, ...options, '--print-xml');
     const { stdout } = await succeed('create-as', 'web', name, ...options, '--print-xml');

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { FILL_MIB, fullVm, occupied } from '../scene/saving.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
@@ -118,12 +119,14 @@ describe('names', () => {
     expect(currentSnapshot(vm)).toBe('s1');
   });
 
-  test.each([
-    [2, []],
-    [2, ['s1', '--current']],
-    [2, ['s1', '--children', '--children-only', '--yes']],
-    [4, ['--current']],
-  ])('exit %i for %j of a VM that has none', async (code, args) => {
+  test.each(
+    share(2, [
+      [2, []],
+      [2, ['s1', '--current']],
+      [2, ['s1', '--children', '--children-only', '--yes']],
+      [4, ['--current']],
+    ]),
+  )('exit %i for %j of a VM that has none', async (code, args) => {
     twoDisks('none');
     await fail(code, 'delete', 'none', ...args);
   });

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import { deletedOf, failure, succeed, take, twoDisks } from '../scene/steps.ts';
@@ -22,15 +23,17 @@ describe('a dry run of several is the verdict of the real one', () => {
     return vm;
   }
 
-  test.each([
-    ['off', 'e3 e2 e1', { '7.0': '', '9.0': 'e3 e2 e1' }],
-    ['off', 'e3 e1 e2', { '7.0': '', '9.0': 'e3', '11.3': 'e3 e1 e2' }],
-    ['off', 'e1 e3 e2', { '7.0': '', '11.3': 'e1 e3 e2' }],
-    ['running', 'e1 e3 e2', { '7.0': '', '9.0': 'e1 e3 e2' }],
-    ['running', 'e2 e1 e3', { '7.0': '', '9.0': 'e2 e1 e3' }],
-    ['mixed', 'above e3 e2 e1', { '7.0': 'above', '9.0': 'above e3 e2' }],
-    ['mixed', 'above e3 below e2 e1', { '7.0': 'above', '9.0': 'above e3 below e2 e1' }],
-  ] as const)('%s: %s', async (kind, order, byVersion) => {
+  test.each(
+    share(3, [
+      ['off', 'e3 e2 e1', { '7.0': '', '9.0': 'e3 e2 e1' }],
+      ['off', 'e3 e1 e2', { '7.0': '', '9.0': 'e3', '11.3': 'e3 e1 e2' }],
+      ['off', 'e1 e3 e2', { '7.0': '', '11.3': 'e1 e3 e2' }],
+      ['running', 'e1 e3 e2', { '7.0': '', '9.0': 'e1 e3 e2' }],
+      ['running', 'e2 e1 e3', { '7.0': '', '9.0': 'e2 e1 e3' }],
+      ['mixed', 'above e3 e2 e1', { '7.0': 'above', '9.0': 'above e3 e2' }],
+      ['mixed', 'above e3 below e2 e1', { '7.0': 'above', '9.0': 'above e3 below e2 e1' }],
+    ] as const),
+  )('%s: %s', async (kind, order, byVersion) => {
     const vm = lineOf(kind);
     const names = order.split(' ');
     const going = since<string>(byVersion).split(' ').filter(Boolean);

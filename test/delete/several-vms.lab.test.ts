@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { fleet, present } from '../run/several/small-vms.ts';
 import { asked, document, fail, succeed, take } from '../scene/steps.ts';
@@ -22,12 +23,14 @@ describe('delete over several VMs', () => {
     return vms;
   }
 
-  test.each([
-    [['web-*']],
-    [['web-[1]']],
-    [['web-1', '--vm', 'web-2']],
-    [['web-1', '--vm', 'web-*', '--exclude', 'web-2']],
-  ])('%j in a script: exit 10 without --yes, saying what it would have asked', async (words) => {
+  test.each(
+    share(2, [
+      [['web-*']],
+      [['web-[1]']],
+      [['web-1', '--vm', 'web-2']],
+      [['web-1', '--vm', 'web-*', '--exclude', 'web-2']],
+    ]),
+  )('%j in a script: exit 10 without --yes, saying what it would have asked', async (words) => {
     const vms = family();
     const [pattern = '', ...more] = words;
     const said = await fail(10, 'delete', pattern, 's1', ...more);

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { scratch, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import { document, fail, succeed, twoDisks } from '../scene/steps.ts';
 import { cleanUp } from '../scene/vm.ts';
@@ -51,14 +52,17 @@ describe('describe', () => {
     expect([facts(vm), wholeXml(vm, 'root')]).toEqual(before);
   });
 
-  test.each(['two words', '007', "it's", '--all', '<a&b>', '测试'])('a snapshot called %j', async (name) => {
-    const vm = twoDisks('named');
-    virsh('snapshot-create-as', '--domain', vm.uuid, `--name=${name}`);
-    await succeed('describe', 'named', '--', name, 'text');
-    await succeed('hold', 'named', '--', name);
-    expect(snapshotNames(vm)).toEqual([name]);
-    const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, `--snapshotname=${name}`);
-    expect(described(xml)).toBe(`text\n\n${HOLD}`);
-    expect(currentSnapshot(vm)).toBe(name);
-  });
+  test.each(share(2, ['two words', '007', "it's", '--all', '<a&b>', '测试']))(
+    'a snapshot called %j',
+    async (name) => {
+      const vm = twoDisks('named');
+      virsh('snapshot-create-as', '--domain', vm.uuid, `--name=${name}`);
+      await succeed('describe', 'named', '--', name, 'text');
+      await succeed('hold', 'named', '--', name);
+      expect(snapshotNames(vm)).toEqual([name]);
+      const xml = virsh('snapshot-dumpxml', '--domain', vm.uuid, `--snapshotname=${name}`);
+      expect(described(xml)).toBe(`text\n\n${HOLD}`);
+      expect(currentSnapshot(vm)).toBe(name);
+    },
+  );
 });

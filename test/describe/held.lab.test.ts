@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { fail, failure, succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, pathOf } from '../scene/vm.ts';
@@ -17,7 +18,7 @@ afterEach(cleanUp);
 describe('what is held is not deleted', () => {
   const OPTIONS = [[], ['--yes'], ['--metadata'], ['--yes', '--metadata']];
 
-  test.each(OPTIONS)('delete %j: exit 5, and the hint lets it go', async (...options) => {
+  test.each(share(2, OPTIONS))('delete %j: exit 5, and the hint lets it go', async (...options) => {
     const vm = family('kept');
     await succeed('hold', 'kept', 'leaf');
     const before = facts(vm);

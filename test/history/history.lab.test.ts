@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { fingerprint, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, tryVirsh, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { removeMounts, replaceCommand } from '../scene/mount.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
@@ -165,15 +166,17 @@ describe('nothing is registered', () => {
     expect(xmls(vm)).toEqual(before);
   });
 
-  test.each([
-    ['no such file', ['load', 'web', '/no/such/file'], /cannot read the file of history load/],
-    ['another file', ['load', 'web', '/etc/hostname'], /was not written by kvmsnap history save/],
-    ['no file', ['load', 'web'], /missing required argument 'file'/],
-    ['a file to save in', ['save', 'web', 'file'], /history save prints to stdout/],
-    ['an unknown action', ['restore', 'web'], /save, load/],
-    ['relative paths', ['load', 'web', FILE, '--map', 'a=b'], /Expected two absolute paths/],
-    ['--readonly', ['load', 'web', FILE, '--readonly'], /--readonly/],
-  ])('%s: a usage error', async (_, args, says) => {
+  test.each(
+    share(3, [
+      ['no such file', ['load', 'web', '/no/such/file'], /cannot read the file of history load/],
+      ['another file', ['load', 'web', '/etc/hostname'], /was not written by kvmsnap history save/],
+      ['no file', ['load', 'web'], /missing required argument 'file'/],
+      ['a file to save in', ['save', 'web', 'file'], /history save prints to stdout/],
+      ['an unknown action', ['restore', 'web'], /save, load/],
+      ['relative paths', ['load', 'web', FILE, '--map', 'a=b'], /Expected two absolute paths/],
+      ['--readonly', ['load', 'web', FILE, '--readonly'], /--readonly/],
+    ]),
+  )('%s: a usage error', async (_, args, says) => {
     const vm = twoSnapshots();
     writeFileSync(FILE, '{}');
     const before = fingerprint(vm);

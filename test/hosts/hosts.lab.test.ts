@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { hasSshd, type SshHosts, startSshHosts } from '../scene/ssh-host.ts';
 import { cleanUp, defineVm } from '../scene/vm.ts';
 
@@ -105,18 +106,20 @@ describe.runIf(isSystemLab && hasSshd)('reading', () => {
     expect(stdout).toBe('kvm1:web-1/s1\nkvm2:web-1/s1\n');
   });
 
-  test.each([
-    ['a command that does not take hosts', ['timer', 'web-1', '--host', 'kvm1']],
-    ['the same with HOST:VM', ['open', 'kvm1:web-1', 's1']],
-    ['an option instead of a host', ['list', '--host', '-oProxyCommand=x']],
-    ['a URI of another host', ['list', '--host', 'kvm1', '-c', 'qemu+ssh://kvm1/system']],
-    ['two ways to name a host', ['list', 'kvm1:web-1', '--host', 'kvm2']],
-    ['a VM without a host', ['list', 'kvm1:web-1', 'web-1']],
-    ['a set without an end', ['list', '--host', 'kvm[1-']],
-    ['XML of several hosts', ['info', 'web-1', 's1', '--xml', '--host', 'kvm1,kvm2']],
-    ['a file for metrics that is none', ['check', '--host', 'kvm1', '--metrics', '/dev/null']],
-    ['an exclusion from nothing', ['list', '--exclude-host', 'kvm1']],
-  ])('refused as wrong: %s', async (_, line) => {
+  test.each(
+    share(4, [
+      ['a command that does not take hosts', ['timer', 'web-1', '--host', 'kvm1']],
+      ['the same with HOST:VM', ['open', 'kvm1:web-1', 's1']],
+      ['an option instead of a host', ['list', '--host', '-oProxyCommand=x']],
+      ['a URI of another host', ['list', '--host', 'kvm1', '-c', 'qemu+ssh://kvm1/system']],
+      ['two ways to name a host', ['list', 'kvm1:web-1', '--host', 'kvm2']],
+      ['a VM without a host', ['list', 'kvm1:web-1', 'web-1']],
+      ['a set without an end', ['list', '--host', 'kvm[1-']],
+      ['XML of several hosts', ['info', 'web-1', 's1', '--xml', '--host', 'kvm1,kvm2']],
+      ['a file for metrics that is none', ['check', '--host', 'kvm1', '--metrics', '/dev/null']],
+      ['an exclusion from nothing', ['list', '--exclude-host', 'kvm1']],
+    ]),
+  )('refused as wrong: %s', async (_, line) => {
     expect(await run(line)).toMatchObject({ code: 2, stdout: '' });
   });
 

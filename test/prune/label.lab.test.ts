@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { tags } from '../scene/disk.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import { created, document, fail, succeed, take } from '../scene/steps.ts';
@@ -100,14 +101,16 @@ describe('create --label', () => {
     expect(present(vm)).toEqual(old);
   });
 
-  test.each([
-    [['--label', 'two words', '--keep-last', '1']],
-    [['--label', 'nightly-20261123T030000Z', '--keep-last', '1']],
-    [['--keep-last', '1']],
-    [['--label', 'nightly', '--keep-within', '3 days']],
-    [['--label', 'nightly', '--keep-last', '-1']],
-    [['--label', 'nightly', '--keep-last', 'all']],
-  ])('a wrong %j is exit 2 and does nothing', async (options) => {
+  test.each(
+    share(2, [
+      [['--label', 'two words', '--keep-last', '1']],
+      [['--label', 'nightly-20261123T030000Z', '--keep-last', '1']],
+      [['--keep-last', '1']],
+      [['--label', 'nightly', '--keep-within', '3 days']],
+      [['--label', 'nightly', '--keep-last', '-1']],
+      [['--label', 'nightly', '--keep-last', 'all']],
+    ]),
+  )('a wrong %j is exit 2 and does nothing', async (options) => {
     const vm = small('usage');
     const old = hourly(vm, 'nightly', 2);
     await fail(2, 'create', 'usage', ...options);

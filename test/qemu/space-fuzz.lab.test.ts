@@ -7,6 +7,7 @@ import { measureImage } from '../../src/qemu/image-space.ts';
 import type { SnapshotSpace } from '../../src/qemu/qcow2/space.ts';
 import { localFiles } from '../host/local-files.ts';
 import { scratch, tool, tryTool } from '../lab/lab.ts';
+import { allCases, share } from '../lab/share.ts';
 import { imageInfo } from '../scene/disk.ts';
 import { type Made, makeImage, openArgs, randomNumbers, snapshotArgs } from './qcow2-maker.ts';
 import { countDifferent, usedClusters, type Walked, walkSnapshots } from './qcow2-oracle.ts';
@@ -16,7 +17,7 @@ import { countDifferent, usedClusters, type Walked, walkSnapshots } from './qcow
  * with a refcount counted before and after. More images, or others:
  *   SPACE_IMAGES=2000 SPACE_SEED=7 npm run test:lab -- test/qemu/space-fuzz
  */
-const IMAGES = Number(process.env['SPACE_IMAGES'] ?? 40);
+const IMAGES = Number(process.env['SPACE_IMAGES'] ?? (allCases ? 40 : 16));
 const SEED = Number(process.env['SPACE_SEED'] ?? 2);
 /** Images kept for the mutants. */
 const KEPT = 40;
@@ -378,7 +379,12 @@ describe('a reader with a fault is found out:', () => {
     for (const sample of kept) expect(await isWrong(readSpace, sample)).toBe(false);
   });
 
-  test.each(FAULTS.map((fault, i) => [fault[0], fault, i] as const))('%s', async (_, fault, i) => {
+  test.each(
+    share(
+      6,
+      FAULTS.map((fault, i) => [fault[0], fault, i] as const),
+    ),
+  )('%s', async (_, fault, i) => {
     mkdirSync(join(scratch, 'faults'), { recursive: true });
     const path = await bundle(String(i), fault);
     const { readSpace } = (await import(/* @vite-ignore */ pathToFileURL(path).href)) as Reader;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { hasPattern, writePattern } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
@@ -219,7 +220,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
   },
 ];
 
-test.each(ANNOUNCEMENTS)('$when', async ({ says, external, does }) => {
+test.each(share(5, ANNOUNCEMENTS))('$when', async ({ says, external, does }) => {
   if (external && !REVERTS_EXTERNAL) return;
   const { said, isTrue } = await does();
   expect(said).toMatch(says);

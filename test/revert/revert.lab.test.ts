@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pasteOk } from '../lab/evidence.ts';
 import { virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { currentSnapshot } from '../scene/snapshot.ts';
@@ -60,26 +61,28 @@ describe('from every state to every state', () => {
   });
   afterAll(cleanUp);
 
-  test.each([
-    ['off', 'off', null, 'shutoff'],
-    ['off', 'running', null, 'running'],
-    ['off', 'paused', null, 'paused'],
-    ['running', 'off', null, 'shutoff'],
-    ['running', 'running', null, 'running'],
-    ['running', 'paused', null, 'paused'],
-    ['paused', 'off', null, 'shutoff'],
-    ['paused', 'running', null, 'running'],
-    ['paused', 'paused', null, 'paused'],
-    ['off', 'off', '--running', 'running'],
-    ['off', 'off', '--paused', 'paused'],
-    ['off', 'running', '--paused', 'paused'],
-    ['off', 'paused', '--running', 'running'],
-    ['running', 'off', '--running', 'running'],
-    ['running', 'off', '--paused', 'paused'],
-    ['running', 'running', '--paused', 'paused'],
-    ['running', 'paused', '--running', 'running'],
-    ['paused', 'running', '--running', 'running'],
-  ] as const)('%s, to a snapshot of %s, %s: %s', async (before, name, option, end) => {
+  test.each(
+    share(8, [
+      ['off', 'off', null, 'shutoff'],
+      ['off', 'running', null, 'running'],
+      ['off', 'paused', null, 'paused'],
+      ['running', 'off', null, 'shutoff'],
+      ['running', 'running', null, 'running'],
+      ['running', 'paused', null, 'paused'],
+      ['paused', 'off', null, 'shutoff'],
+      ['paused', 'running', null, 'running'],
+      ['paused', 'paused', null, 'paused'],
+      ['off', 'off', '--running', 'running'],
+      ['off', 'off', '--paused', 'paused'],
+      ['off', 'running', '--paused', 'paused'],
+      ['off', 'paused', '--running', 'running'],
+      ['running', 'off', '--running', 'running'],
+      ['running', 'off', '--paused', 'paused'],
+      ['running', 'running', '--paused', 'paused'],
+      ['running', 'paused', '--running', 'running'],
+      ['paused', 'running', '--running', 'running'],
+    ] as const),
+  )('%s, to a snapshot of %s, %s: %s', async (before, name, option, end) => {
     destroy(vm);
     write(vm, 0x99);
     if (before !== 'off') start(vm);
@@ -146,13 +149,15 @@ describe('which snapshot', () => {
     expect(bytes(vm)).toEqual([THEN, THEN]);
   });
 
-  test.each([
-    [4, ['--current'], 'has no current snapshot'],
-    [4, ['s1'], 'has no snapshot s1'],
-    [2, [], 'give either the name of a snapshot or --current'],
-    [2, ['s1', '--current'], 'give either the name of a snapshot or --current'],
-    [2, ['s1', '--running', '--paused'], 'cannot be combined'],
-  ])('exit %i for %j on a VM that has none', async (code, args, words) => {
+  test.each(
+    share(3, [
+      [4, ['--current'], 'has no current snapshot'],
+      [4, ['s1'], 'has no snapshot s1'],
+      [2, [], 'give either the name of a snapshot or --current'],
+      [2, ['s1', '--current'], 'give either the name of a snapshot or --current'],
+      [2, ['s1', '--running', '--paused'], 'cannot be combined'],
+    ]),
+  )('exit %i for %j on a VM that has none', async (code, args, words) => {
     defineVm({ name: 'none' });
     expect(await fail(code, 'revert', 'none', ...args)).toContain(words);
   });
@@ -180,12 +185,14 @@ describe('which snapshot', () => {
 describe('on a terminal (hazard 28)', () => {
   afterEach(cleanUp);
 
-  test.each([
-    ['n\r', 10],
-    ['\r', 10],
-    ['\x04', 10],
-    ['\x03', 130],
-  ])('asks, and %j is exit %i with nothing changed', async (typed, code) => {
+  test.each(
+    share(2, [
+      ['n\r', 10],
+      ['\r', 10],
+      ['\x04', 10],
+      ['\x03', 130],
+    ]),
+  )('asks, and %j is exit %i with nothing changed', async (typed, code) => {
     const vm = movedOn('asked');
     const before = facts(vm);
     const terminal = await asked('revert', 'asked', 's1');

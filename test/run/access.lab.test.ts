@@ -7,6 +7,7 @@ import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { errorDocument } from '../lab/failure.ts';
 import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { MiB } from '../model.ts';
 import { hasPattern, tags, writePattern } from '../scene/disk.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
@@ -147,7 +148,7 @@ describe('a member of the libvirt group, images of mode 0600', () => {
     { disk: { format: 'qcow2' }, pool: true, code: 0, told: /^note: disk vda could not be inspected.*\n$/ },
   ];
 
-  test.each(FORMATS)('$disk, in a pool: $pool: exit $code', async ({ disk, pool, code, told }) => {
+  test.each(share(5, FORMATS))('$disk, in a pool: $pool: exit $code', async ({ disk, pool, code, told }) => {
     const vm = lockedVm({ disks: [disk] });
     if (pool) {
       virsh('pool-define-as', 'images', 'dir', '--target', dirname(pathOf(vm)));

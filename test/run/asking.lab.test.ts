@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { inText } from '../../src/model/text.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal, shellOnTerminal } from '../lab/terminal.ts';
 import { currentSnapshot, snapshotNames, snapshotXml } from '../scene/snapshot.ts';
 import { asked, succeed, take } from '../scene/steps.ts';
@@ -28,16 +29,18 @@ const log = join(scratch, 'log');
 const QUESTION = /\[y\/N\] /;
 
 describe('with stdin a terminal it asks there', () => {
-  test.each([
-    ['stderr a file', `2>${log}`],
-    ['stdout a file', `>${log}`],
-    ['both a file', `>${log} 2>&1`],
-    ['stdout and stderr to tee', `|& tee ${log}`],
-    ['stdout to a pipe', '| cat'],
-    ['stderr closed', '2>&-'],
-    ['--silent', '--silent'],
-    ['JSON', `--json 2>${log}`],
-  ])('%s: a no keeps it, a y deletes it', async (_, redirection) => {
+  test.each(
+    share(3, [
+      ['stderr a file', `2>${log}`],
+      ['stdout a file', `>${log}`],
+      ['both a file', `>${log} 2>&1`],
+      ['stdout and stderr to tee', `|& tee ${log}`],
+      ['stdout to a pipe', '| cat'],
+      ['stderr closed', '2>&-'],
+      ['--silent', '--silent'],
+      ['JSON', `--json 2>${log}`],
+    ]),
+  )('%s: a no keeps it, a y deletes it', async (_, redirection) => {
     const vm = vmWith('s1');
     const declined = shellOnTerminal(`kvmsnap delete web s1 ${redirection}`);
     await declined.waitForText(QUESTION);
@@ -51,12 +54,14 @@ describe('with stdin a terminal it asks there', () => {
     expect(snapshotNames(vm)).toEqual([]);
   });
 
-  test.each([
-    ['Enter', '\r', 10],
-    ['Ctrl-D', '\x04', 10],
-    ['Ctrl-C', '\x03', 130],
-    ['anything else', 'yeah\r', 10],
-  ])('%s is a no', async (_, typed, code) => {
+  test.each(
+    share(2, [
+      ['Enter', '\r', 10],
+      ['Ctrl-D', '\x04', 10],
+      ['Ctrl-C', '\x03', 130],
+      ['anything else', 'yeah\r', 10],
+    ]),
+  )('%s is a no', async (_, typed, code) => {
     const vm = vmWith('s1');
     const terminal = shellOnTerminal(`kvmsnap delete web s1 2>${log}`);
     await terminal.waitForText(QUESTION);
@@ -124,12 +129,14 @@ describe('nobody can be asked', () => {
     expect([forced, snapshotNames(vm)]).toEqual([0, []]);
   });
 
-  test.each([
-    ['yes in a pipe', 'yes | kvmsnap delete web s1'],
-    ['/dev/null', 'kvmsnap delete web s1 </dev/null'],
-    ['a file', 'kvmsnap delete web s1 </etc/hostname'],
-    ['closed', 'kvmsnap delete web s1 <&-'],
-  ])('stdin is %s, on a terminal: a script, which deletes what it names', async (_, line) => {
+  test.each(
+    share(2, [
+      ['yes in a pipe', 'yes | kvmsnap delete web s1'],
+      ['/dev/null', 'kvmsnap delete web s1 </dev/null'],
+      ['a file', 'kvmsnap delete web s1 </etc/hostname'],
+      ['closed', 'kvmsnap delete web s1 <&-'],
+    ]),
+  )('stdin is %s, on a terminal: a script, which deletes what it names', async (_, line) => {
     const vm = vmWith('s1');
     const { code, screen } = await shellOnTerminal(`set +o pipefail; ${line}`).done;
     expect([code, QUESTION.test(screen), snapshotNames(vm)]).toEqual([0, false, []]);

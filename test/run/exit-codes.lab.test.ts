@@ -8,6 +8,7 @@ import { type CliOptions, kvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, signalLibvirtd } from '../lab/daemon.ts';
 import { errorDocument, followHint } from '../lab/failure.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { tags } from '../scene/disk.ts';
@@ -222,7 +223,12 @@ function closeMetadata(): () => void {
 describe('exit', () => {
   const ofRoot = ({ root }: Failure) => root !== undefined;
   test.runIf(isSystemLab).each(FAILURES.filter(ofRoot))('$exitCode: $cause (root: $root)', shows);
-  test.each(FAILURES.filter((failure) => !ofRoot(failure)))('$exitCode: $cause', shows);
+  test.each(
+    share(
+      12,
+      FAILURES.filter((failure) => !ofRoot(failure)),
+    ),
+  )('$exitCode: $cause', shows);
 
   async function shows({ exitCode, code, arrange, args, options, tells }: Failure) {
     const vm = await arrange?.();
@@ -262,12 +268,11 @@ describe('exit', () => {
     expect(errorDocument(json)).toMatchObject({ code: 'partial', exitCode: 3 });
   });
 
-  test.each([['--json'], ['-ojson'], ['-yo', 'json'], ['-yojson'], ['--output', 'json'], ['--output=json']])(
-    '4, as a document for %s',
-    async (...form) => {
-      expect(errorDocument(await kvmsnap(['list', 'nosuch', ...form]))).toMatchObject({ code: 'not-found' });
-    },
-  );
+  test.each(
+    share(2, [['--json'], ['-ojson'], ['-yo', 'json'], ['-yojson'], ['--output', 'json'], ['--output=json']]),
+  )('4, as a document for %s', async (...form) => {
+    expect(errorDocument(await kvmsnap(['list', 'nosuch', ...form]))).toMatchObject({ code: 'not-found' });
+  });
 
   test('4: none of two is there', async () => {
     vmWith('s1');
@@ -287,18 +292,20 @@ describe('exit', () => {
     expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
-  test.each([
-    ['done', ['create-as', 'web', 's3']],
-    ['done', ['revert', 'web', 's1']],
-    ['done', ['delete', 'web', 's1']],
-    ['nothing to do', ['delete', 'web', 's2', '--children-only', '--yes']],
-    ['read', ['list']],
-    ['read', ['current', 'web']],
-    ['read', ['info', 'web', 's1']],
-    ['help', ['--help']],
-    ['help', ['create', '--help']],
-    ['version', ['--version']],
-  ])('0: %s: %s', async (_, args) => {
+  test.each(
+    share(4, [
+      ['done', ['create-as', 'web', 's3']],
+      ['done', ['revert', 'web', 's1']],
+      ['done', ['delete', 'web', 's1']],
+      ['nothing to do', ['delete', 'web', 's2', '--children-only', '--yes']],
+      ['read', ['list']],
+      ['read', ['current', 'web']],
+      ['read', ['info', 'web', 's1']],
+      ['help', ['--help']],
+      ['help', ['create', '--help']],
+      ['version', ['--version']],
+    ]),
+  )('0: %s: %s', async (_, args) => {
     vmWith('s1', 's2');
     const result = await kvmsnap(args);
     expect(result).toMatchObject({ code: 0 });

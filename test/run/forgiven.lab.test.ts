@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnap, kvmsnapInShell } from '../lab/cli.ts';
 import { paste, pasteOk, refused } from '../lab/evidence.ts';
 import { scratch, type ToolResult, tryTool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import { asked, bytes, document, fail, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
 import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
@@ -38,19 +39,21 @@ const left = () => {
 const ALL = { web: ['good', 'old 2', 'old-1'], db: ['good', 'old-1'] };
 
 describe('VM and snapshot have changed places', () => {
-  test.each([
-    [['create-as', 'snapshot-2', 'web-1', '-d', 'before it'], "create-as web-1 snapshot-2 -d 'before it'"],
-    [['revert', 'good', 'web-1', '--running'], 'revert web-1 good --running'],
-    [['delete', 'old 2', 'web-1', '--yes'], "delete web-1 'old 2' --yes"],
-    [['rm', 'old-1', 'old 2', 'web-1'], "rm web-1 old-1 'old 2'"],
-    [['delete', 'old-1', 'w*', '--yes'], "delete 'w*' old-1 --yes"],
-    [['info', 'good', 'web-1'], 'info web-1 good'],
-    [['space', 'good', 'web-1'], 'space web-1 good'],
-    [['hold', 'good', 'web-1'], 'hold web-1 good'],
-    [['unhold', 'good', 'web-1'], 'unhold web-1 good'],
-    [['describe', 'good', 'web-1', 'a text'], "describe web-1 good 'a text'"],
-    [['current', 'good', '--set', 'web-1'], 'current --set=good web-1'],
-  ])('%j is exit 4, and its line works', async (args, line) => {
+  test.each(
+    share(4, [
+      [['create-as', 'snapshot-2', 'web-1', '-d', 'before it'], "create-as web-1 snapshot-2 -d 'before it'"],
+      [['revert', 'good', 'web-1', '--running'], 'revert web-1 good --running'],
+      [['delete', 'old 2', 'web-1', '--yes'], "delete web-1 'old 2' --yes"],
+      [['rm', 'old-1', 'old 2', 'web-1'], "rm web-1 old-1 'old 2'"],
+      [['delete', 'old-1', 'w*', '--yes'], "delete 'w*' old-1 --yes"],
+      [['info', 'good', 'web-1'], 'info web-1 good'],
+      [['space', 'good', 'web-1'], 'space web-1 good'],
+      [['hold', 'good', 'web-1'], 'hold web-1 good'],
+      [['unhold', 'good', 'web-1'], 'unhold web-1 good'],
+      [['describe', 'good', 'web-1', 'a text'], "describe web-1 good 'a text'"],
+      [['current', 'good', '--set', 'web-1'], 'current --set=good web-1'],
+    ]),
+  )('%j is exit 4, and its line works', async (args, line) => {
     const { exitCode, command } = await refused(...args);
     expect([exitCode, command]).toEqual([4, `kvmsnap ${line} --json`]);
     expect(await fail(4, ...args)).toContain(`  kvmsnap ${line}\n`);
@@ -230,13 +233,15 @@ describe('other words for a command', () => {
     expect(await fail(2, 'help', 'revrt')).toContain('kvmsnap help revert');
   });
 
-  test.each([
-    ['restore', ['web-1', 'good'], 'revert web-1 good'],
-    ['rollback', ['web-1', 'old 2'], "revert web-1 'old 2'"],
-    ['remove', ['web-1', 'old 2', '-y'], "delete web-1 'old 2' -y"],
-    ['take', ['web-1', 'new'], 'create-as web-1 new'],
-    ['snapshot-delet', ['web-1', 'old-1'], 'delete web-1 old-1'],
-  ])('%s is answered with the line to paste', async (word, args, line) => {
+  test.each(
+    share(2, [
+      ['restore', ['web-1', 'good'], 'revert web-1 good'],
+      ['rollback', ['web-1', 'old 2'], "revert web-1 'old 2'"],
+      ['remove', ['web-1', 'old 2', '-y'], "delete web-1 'old 2' -y"],
+      ['take', ['web-1', 'new'], 'create-as web-1 new'],
+      ['snapshot-delet', ['web-1', 'old-1'], 'delete web-1 old-1'],
+    ]),
+  )('%s is answered with the line to paste', async (word, args, line) => {
     expect(await fail(2, word, ...args)).toContain(`  kvmsnap ${line}\n`);
     expect(left()).toEqual(ALL);
     expect(paste(`kvmsnap ${line}`).code).toBe(0);
@@ -249,12 +254,14 @@ test("a unique beginning of a VM's name is suggested, and not taken", async () =
   expect(left()).toEqual(ALL);
 });
 
-test.each([
-  ['current', []],
-  ['list', []],
-  ['check', []],
-  ['prune', ['--match', 'nothing', '--keep-last', '1']],
-])('%s of VM/NAME is answered with the line for the VM', async (command, options) => {
+test.each(
+  share(2, [
+    ['current', []],
+    ['list', []],
+    ['check', []],
+    ['prune', ['--match', 'nothing', '--keep-last', '1']],
+  ]),
+)('%s of VM/NAME is answered with the line for the VM', async (command, options) => {
   const refusal = await refused(command, 'web-1/good', ...options);
   expect(refusal.exitCode).toBe(4);
   expect(refusal.command).toContain(`kvmsnap ${command} web-1 `);

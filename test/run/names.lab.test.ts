@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { tags } from '../scene/disk.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
@@ -72,7 +73,7 @@ describe('snapshots', () => {
 
   const names = (): string[] => tags(pathOf(vm)).map(({ name }) => name);
 
-  test.each(FOREIGN)('of raw virsh may be called %j', async (name) => {
+  test.each(share(3, FOREIGN))('of raw virsh may be called %j', async (name) => {
     write(vm, THEN);
     take(vm, name);
     expect(names()).toEqual(['bystander', name]);
@@ -88,15 +89,14 @@ describe('snapshots', () => {
     expect(snapshotNames(vm)).toEqual(['bystander']);
   });
 
-  test.each(['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)])(
-    'may not be called %j from now on',
-    async (name) => {
-      expect(await fail(2, 'create-as', 'named', name)).toMatch(
-        /cannot (be used as the name of a snapshot|have an empty name)/,
-      );
-      expect([names(), snapshotNames(vm)]).toEqual([['bystander'], ['bystander']]);
-    },
-  );
+  test.each(
+    share(3, ['', 'a/b', '..', '.hidden', 'tab\there', 'line\nfeed', 'x'.repeat(201), '字'.repeat(67)]),
+  )('may not be called %j from now on', async (name) => {
+    expect(await fail(2, 'create-as', 'named', name)).toMatch(
+      /cannot (be used as the name of a snapshot|have an empty name)/,
+    );
+    expect([names(), snapshotNames(vm)]).toEqual([['bystander'], ['bystander']]);
+  });
 
   test('all of these names stand in one list', async () => {
     const all = [...AWKWARD, ...FOREIGN];
@@ -139,27 +139,30 @@ describe('vms', () => {
 
   // each name once as a VM's and once as a snapshot's, beside others that must not be meant
   const called = AWKWARD.map((name, i) => ({ name, snapshot: AWKWARD[(i + 1) % AWKWARD.length] as string }));
-  test.each(called)('may be called $name, and their snapshots $snapshot', async ({ name, snapshot }) => {
-    const [vm, other] = [name, 'other'].map((called) =>
-      defineVm({ name: called, disks: [{ size: '16M' }] }),
-    ) as [Vm, Vm];
-    write(vm, 0x55);
-    take(vm, 'bystander');
-    write(vm, THEN);
-    await succeed('create-as', '--', name, snapshot);
-    expect([tagNames(vm), tagNames(other)]).toEqual([[['bystander', snapshot]], [[]]]);
-    write(vm, NOW);
-    const info = await document('info-snapshot', 'info', '--', name, snapshot);
-    expect(info).toMatchObject({
-      domain: { name, uuid: vm.uuid },
-      snapshot: { name: snapshot, current: true, disks: [{ copies: 1 }] },
-    });
-    await succeed('revert', '--', name, snapshot);
-    expect(bytes(vm)).toEqual([THEN]);
-    expect((await deletedOf('--', name, snapshot)).deleted).toEqual([snapshot]);
-    expect([tagNames(vm), snapshotNames(vm)]).toEqual([[['bystander']], ['bystander']]);
-    expect(touched()).toBe(false);
-  });
+  test.each(share(3, called))(
+    'may be called $name, and their snapshots $snapshot',
+    async ({ name, snapshot }) => {
+      const [vm, other] = [name, 'other'].map((called) =>
+        defineVm({ name: called, disks: [{ size: '16M' }] }),
+      ) as [Vm, Vm];
+      write(vm, 0x55);
+      take(vm, 'bystander');
+      write(vm, THEN);
+      await succeed('create-as', '--', name, snapshot);
+      expect([tagNames(vm), tagNames(other)]).toEqual([[['bystander', snapshot]], [[]]]);
+      write(vm, NOW);
+      const info = await document('info-snapshot', 'info', '--', name, snapshot);
+      expect(info).toMatchObject({
+        domain: { name, uuid: vm.uuid },
+        snapshot: { name: snapshot, current: true, disks: [{ copies: 1 }] },
+      });
+      await succeed('revert', '--', name, snapshot);
+      expect(bytes(vm)).toEqual([THEN]);
+      expect((await deletedOf('--', name, snapshot)).deleted).toEqual([snapshot]);
+      expect([tagNames(vm), snapshotNames(vm)]).toEqual([[['bystander']], ['bystander']]);
+      expect(touched()).toBe(false);
+    },
+  );
 
   test('of all these names are in one overview', async () => {
     const vms = AWKWARD.map((name) => defineVm({ name, disks: [{ size: '1M' }] }));
@@ -205,26 +208,28 @@ describe('a typing slip', () => {
   });
   afterAll(cleanUp);
 
-  test.each([
-    [['list', 'cetos7-1'], 'no such VM: cetos7-1', 'did you mean centos7-1?'],
-    [['current', 'CENTOS7-1'], 'no such VM: CENTOS7-1', 'did you mean centos7-1?'],
-    [['info', 'centos7-1.qcow2'], 'no such VM: centos7-1.qcow2', 'did you mean centos7-1?'],
-    [['revert', 'debain-12', 's1'], 'no such VM: debain-12', 'did you mean debian-12?'],
-    [
-      ['delete', 'quite different', 's1'],
-      "'quite different'",
-      isSystemLab ? 'the VMs are ' : 'this is qemu:///session, the VMs of one user',
-    ],
-    [['info', 'centos7-1', 'snapshot1'], 'has no snapshot snapshot1', 'did you mean snapshot-1?'],
-    [['revert', 'centos7-1', 'snapshto-1'], 'has no snapshot snapshto-1', 'did you mean snapshot-1?'],
-    [
-      ['delete', 'centos7-1', 'before-upgrade'],
-      'no snapshot before-upgrade',
-      "did you mean 'before upgrade'?",
-    ],
-    [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'it has '],
-    [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
-  ])('%j is exit 4 and names the nearest', async (args, message, hint) => {
+  test.each(
+    share(4, [
+      [['list', 'cetos7-1'], 'no such VM: cetos7-1', 'did you mean centos7-1?'],
+      [['current', 'CENTOS7-1'], 'no such VM: CENTOS7-1', 'did you mean centos7-1?'],
+      [['info', 'centos7-1.qcow2'], 'no such VM: centos7-1.qcow2', 'did you mean centos7-1?'],
+      [['revert', 'debain-12', 's1'], 'no such VM: debain-12', 'did you mean debian-12?'],
+      [
+        ['delete', 'quite different', 's1'],
+        "'quite different'",
+        isSystemLab ? 'the VMs are ' : 'this is qemu:///session, the VMs of one user',
+      ],
+      [['info', 'centos7-1', 'snapshot1'], 'has no snapshot snapshot1', 'did you mean snapshot-1?'],
+      [['revert', 'centos7-1', 'snapshto-1'], 'has no snapshot snapshto-1', 'did you mean snapshot-1?'],
+      [
+        ['delete', 'centos7-1', 'before-upgrade'],
+        'no snapshot before-upgrade',
+        "did you mean 'before upgrade'?",
+      ],
+      [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'it has '],
+      [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
+    ]),
+  )('%j is exit 4 and names the nearest', async (args, message, hint) => {
     const stderr = await fail(4, ...args);
     expect(stderr).toContain(message);
     expect(stderr).toMatch(/\nhint: /);
@@ -247,7 +252,7 @@ describe('a typing slip', () => {
   });
 });
 
-test.each(['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back", '\u202eleft'])(
+test.each(share(2, ['bell \x07 and \x1b[31mred', 'tab\there', 'two\nlines', "it's\r\\back", '\u202eleft']))(
   'a hint with the name %j can be pasted from a terminal',
   async (name) => {
     await cleanUp();

@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { bindMount, blockDevice, makeReadOnly } from '../scene/mount.ts';
 import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
 import { cleanUp, type DiskSpec, defineVm, destroy, pathOf, start, undefine, type Vm } from '../scene/vm.ts';
@@ -40,7 +41,7 @@ const KINDS: readonly [string, DiskSpec, (path: string) => string][] = [
   ['a block device with two nodes', { size: '4M', backend: 'block' }, otherNode],
 ];
 
-describe.runIf(isSystemLab).each(KINDS)('%s', (_, disk, otherPath) => {
+describe.runIf(isSystemLab).each(share(2, KINDS))('%s', (_, disk, otherPath) => {
   test('is one image for the VMs that have it', async () => {
     const first = movedOn(disk);
     const second = defineVm({

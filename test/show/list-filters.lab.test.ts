@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { currentSnapshot, snapshotNames } from '../scene/snapshot.ts';
 import { document, fail, succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, destroy, domainXml, start, type Vm } from '../scene/vm.ts';
@@ -28,23 +29,25 @@ const byVirsh = (...options: string[]): string[] =>
   lines(virsh('snapshot-list', '--domain', vm.uuid, '--name', ...options)).sort();
 
 describe('list shows what virsh would list', () => {
-  test.each([
-    [['--roots']],
-    [['--leaves']],
-    [['--no-leaves']],
-    [['--internal']],
-    [['--external']],
-    [['--inactive']],
-    [['--active']],
-    [['--disk-only']],
-    [['--inactive', '--disk-only']],
-    [['--leaves', '--internal']],
-    [['--from', 'off']],
-    [['--from', 'off', '--descendants']],
-    [['--from', 'off', '--descendants', '--leaves', '--external']],
-    [['--from', 'disks']],
-    [['--current']],
-  ])('%j', async (options) => {
+  test.each(
+    share(5, [
+      [['--roots']],
+      [['--leaves']],
+      [['--no-leaves']],
+      [['--internal']],
+      [['--external']],
+      [['--inactive']],
+      [['--active']],
+      [['--disk-only']],
+      [['--inactive', '--disk-only']],
+      [['--leaves', '--internal']],
+      [['--from', 'off']],
+      [['--from', 'off', '--descendants']],
+      [['--from', 'off', '--descendants', '--leaves', '--external']],
+      [['--from', 'disks']],
+      [['--current']],
+    ]),
+  )('%j', async (options) => {
     const names = lines((await succeed('list', 'tree', '-q', ...options)).stdout);
     expect(names.sort()).toEqual(byVirsh(...options));
   });
@@ -69,46 +72,52 @@ describe('list shows what virsh would list', () => {
     expect(names.sort()).toEqual(raw.match(/\w+/g)?.sort());
   });
 
-  test.each([
-    [2, ['tree', '--descendants']],
-    [2, ['tree', '--from', 'off', '--roots']],
-    [2, ['tree', '--from', 'off', '--current']],
-    [4, ['tree', '--from', 'of']],
-    [4, ['bare', '--current']],
-  ])('exit %i for %j', async (code, args) => {
+  test.each(
+    share(2, [
+      [2, ['tree', '--descendants']],
+      [2, ['tree', '--from', 'off', '--roots']],
+      [2, ['tree', '--from', 'off', '--current']],
+      [4, ['tree', '--from', 'of']],
+      [4, ['bare', '--current']],
+    ]),
+  )('exit %i for %j', async (code, args) => {
     await fail(code, 'list', ...args);
   });
 });
 
 describe("the snapshot's XML, as libvirt has it", () => {
-  test.each([
-    [
-      ['info', 'tree', 'run', '--xml'],
-      ['snapshot-dumpxml', '--snapshotname', 'run'],
-    ],
-    [
-      ['info', 'tree', 'run', '--xml', '--security-info'],
-      ['snapshot-dumpxml', '--snapshotname', 'run', '--security-info'],
-    ],
-    [
-      ['info', 'tree', '--current', '--xml'],
-      ['snapshot-dumpxml', '--snapshotname', 'paused'],
-    ],
-    [['current', 'tree', '--xml'], ['snapshot-current']],
-  ])('%j', async (args, [command = '', ...options]) => {
+  test.each(
+    share(2, [
+      [
+        ['info', 'tree', 'run', '--xml'],
+        ['snapshot-dumpxml', '--snapshotname', 'run'],
+      ],
+      [
+        ['info', 'tree', 'run', '--xml', '--security-info'],
+        ['snapshot-dumpxml', '--snapshotname', 'run', '--security-info'],
+      ],
+      [
+        ['info', 'tree', '--current', '--xml'],
+        ['snapshot-dumpxml', '--snapshotname', 'paused'],
+      ],
+      [['current', 'tree', '--xml'], ['snapshot-current']],
+    ]),
+  )('%j', async (args, [command = '', ...options]) => {
     const raw = virsh(command, '--domain', vm.uuid, ...options);
     expect((await succeed(...args)).stdout.trim()).toBe(raw.trim());
   });
 
-  test.each([
-    [2, ['info', 'tree', '--xml']],
-    [2, ['info', 'tree', 'run', '--security-info']],
-    [2, ['info', 'tree', 'run', '--current']],
-    [2, ['info', 'tree', 'run', '--xml', '--json']],
-    [4, ['info', 'tree', 'nosuch', '--xml']],
-    [4, ['current', 'bare', '--xml']],
-    [4, ['info', 'bare', '--current']],
-  ])('exit %i for %j', async (code, args) => {
+  test.each(
+    share(3, [
+      [2, ['info', 'tree', '--xml']],
+      [2, ['info', 'tree', 'run', '--security-info']],
+      [2, ['info', 'tree', 'run', '--current']],
+      [2, ['info', 'tree', 'run', '--xml', '--json']],
+      [4, ['info', 'tree', 'nosuch', '--xml']],
+      [4, ['current', 'bare', '--xml']],
+      [4, ['info', 'bare', '--current']],
+    ]),
+  )('exit %i for %j', async (code, args) => {
     expect((await kvmsnap(args)).code).toBe(code);
   });
 });

@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../src/output/contract.ts';
 import { kvmsnap } from '../lab/cli.ts';
 import { scratch, tryTool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { facts, fail, succeed, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, type Vm } from '../scene/vm.ts';
 
@@ -31,15 +32,17 @@ function withUnreadable(name: string): Vm {
 const SAID = 'cannot read the snapshot two of web';
 
 describe('a snapshot that cannot be read', () => {
-  test.each([
-    [['list', 'web'], 3],
-    [['list', 'web', '--tree'], 3],
-    [['list', 'w*'], 3],
-    [['list'], 3],
-    [['list', 'web', '-o', 'csv'], 3],
-    [['check', 'web'], 5],
-    [['space', 'web'], 3],
-  ])('%j has a row with the error, exit %i', async (args, code) => {
+  test.each(
+    share(3, [
+      [['list', 'web'], 3],
+      [['list', 'web', '--tree'], 3],
+      [['list', 'w*'], 3],
+      [['list'], 3],
+      [['list', 'web', '-o', 'csv'], 3],
+      [['check', 'web'], 5],
+      [['space', 'web'], 3],
+    ]),
+  )('%j has a row with the error, exit %i', async (args, code) => {
     withUnreadable('web');
     const result = await kvmsnap(args);
     expect({ args, code: result.code }).toEqual({ args, code });
@@ -62,29 +65,33 @@ describe('a snapshot that cannot be read', () => {
     expect((await kvmsnap(['list', 'web', '-q'])).stdout).toBe('one\nthree\ntwo\n');
   });
 
-  test.each([
-    [['info', 'web', 'one'], 3],
-    [['info', 'web', 'two'], 1],
-    [['hold', 'web', 'two'], 1],
-    [['revert', 'web', 'two'], 1],
-    [['current', 'web', '--json'], 3],
-  ])('%j says so, exit %i', async (args, code) => {
+  test.each(
+    share(2, [
+      [['info', 'web', 'one'], 3],
+      [['info', 'web', 'two'], 1],
+      [['hold', 'web', 'two'], 1],
+      [['revert', 'web', 'two'], 1],
+      [['current', 'web', '--json'], 3],
+    ]),
+  )('%j says so, exit %i', async (args, code) => {
     withUnreadable('web');
     const result = await kvmsnap(args);
     expect({ args, code: result.code }).toEqual({ args, code });
     expect(result.stderr).toContain(SAID);
   });
 
-  test.each([
-    [['delete', 'web', 'one']],
-    [['delete', 'web', 'three', '--children', '--yes']],
-    [['delete', 'web', 'one', '--children', '--metadata', '--yes']],
-    [['prune', 'web', '--match', '*', '--keep-last', '0', '--allow-empty']],
-    [['prune', 'web', '--match', '*', '--free-min', '99%']],
-    [['prune', 'web', '--match', '*', '--keep-last', '0', '--dry-run']],
-    [['revert', 'web', 'one']],
-    [['revert', 'web', 'one', '--force']],
-  ])('%j does nothing to its VM, exit 1, with the command that shows the error', async (args) => {
+  test.each(
+    share(3, [
+      [['delete', 'web', 'one']],
+      [['delete', 'web', 'three', '--children', '--yes']],
+      [['delete', 'web', 'one', '--children', '--metadata', '--yes']],
+      [['prune', 'web', '--match', '*', '--keep-last', '0', '--allow-empty']],
+      [['prune', 'web', '--match', '*', '--free-min', '99%']],
+      [['prune', 'web', '--match', '*', '--keep-last', '0', '--dry-run']],
+      [['revert', 'web', 'one']],
+      [['revert', 'web', 'one', '--force']],
+    ]),
+  )('%j does nothing to its VM, exit 1, with the command that shows the error', async (args) => {
     const vm = withUnreadable('web');
     const before = facts(vm);
     const stderr = await fail(1, ...args);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { kvmsnap, kvmsnapPath, nodePath } from '../lab/cli.ts';
 import { isSystemLab, scratch, tool, tryTool } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { installCommands } from '../scene/mount.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { succeed } from '../scene/steps.ts';
@@ -75,16 +76,18 @@ test('one of them', async () => {
   expect(stdout).not.toContain('ExecStart');
 });
 
-test.each([
-  [['timer', 'a', '--'], /no command after --/],
-  [['timer', '--', 'create', 'web'], /the name of the units is missing before 'create'/],
-  [['timer', 'a', '--', 'delete', 'web', 's1'], /a timer cannot run 'delete'/],
-  [['timer', 'a', '--', 'create', '--all', '--foo'], /unknown option '--foo'/],
-  [['timer', 'a', '--', 'create', '--keep-daily', 'x', '--all'], /'x' is invalid/],
-  [['timer', 'a', '--', 'create', '--help'], /./],
-  [['timer', '../a', '--', 'create', '--all'], /cannot be used as the name of units/],
-  [['timer', 'a', '--on-calendar', 'x\ny', '--', 'create', '--all'], /--on-calendar needs a time/],
-  [['timer', 'a', '--json', '--', 'create', '--all'], /cannot be combined/],
-])('%j is refused', async (line, says) => {
+test.each(
+  share(4, [
+    [['timer', 'a', '--'], /no command after --/],
+    [['timer', '--', 'create', 'web'], /the name of the units is missing before 'create'/],
+    [['timer', 'a', '--', 'delete', 'web', 's1'], /a timer cannot run 'delete'/],
+    [['timer', 'a', '--', 'create', '--all', '--foo'], /unknown option '--foo'/],
+    [['timer', 'a', '--', 'create', '--keep-daily', 'x', '--all'], /'x' is invalid/],
+    [['timer', 'a', '--', 'create', '--help'], /./],
+    [['timer', '../a', '--', 'create', '--all'], /cannot be used as the name of units/],
+    [['timer', 'a', '--on-calendar', 'x\ny', '--', 'create', '--all'], /--on-calendar needs a time/],
+    [['timer', 'a', '--json', '--', 'create', '--all'], /cannot be combined/],
+  ]),
+)('%j is refused', async (line, says) => {
   expect(await kvmsnap(line)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(says) });
 });

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { fingerprint, paste } from '../lab/evidence.ts';
 import { scratch, virsh, waitFor } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
 import { removeMounts, replaceCommand } from '../scene/mount.ts';
@@ -137,26 +138,28 @@ describe('before the command', () => {
 
   beforeEach(() => expect(existsSync(ran)).toBe(false));
 
-  test.each<[string, string[], RegExp]>([
-    ['a VM that does not exist', ['web', '--vm', 'gone', ...touch], /nothing was done: no such VM: gone/],
-    ['a pattern', ['w*', ...touch], /needs the names of the VMs, not a pattern/],
-    [
-      'a program that does not exist',
-      ['web', '--', 'no-such-program'],
-      /there is no program 'no-such-program'/,
-    ],
-    ['no command', ['web'], /missing required argument 'command'/],
-    ['an option without --', ['web', 'ls', '-l'], /unknown option '-l'/],
-    ['a time limit', ['web', '--timeout', '5', ...touch], /--timeout cannot be combined with try/],
-    ['JSON', ['web', '--json', ...touch], /try prints nothing on stdout/],
-    ['two choices', ['web', '--keep', '--delete', ...touch], /--keep cannot be combined with --delete/],
-    [
-      'a name that exists',
-      ['db', '--vm', 'web', '--name', 'old', ...touch],
-      /web already has a snapshot old/,
-    ],
-    ['a VM that cannot have one', ['web', '--vm', 'raw', ...touch], /cannot take a snapshot of raw/],
-  ])('%s: exit 125, and nothing is done', async (_, args, says) => {
+  test.each<[string, string[], RegExp]>(
+    share(4, [
+      ['a VM that does not exist', ['web', '--vm', 'gone', ...touch], /nothing was done: no such VM: gone/],
+      ['a pattern', ['w*', ...touch], /needs the names of the VMs, not a pattern/],
+      [
+        'a program that does not exist',
+        ['web', '--', 'no-such-program'],
+        /there is no program 'no-such-program'/,
+      ],
+      ['no command', ['web'], /missing required argument 'command'/],
+      ['an option without --', ['web', 'ls', '-l'], /unknown option '-l'/],
+      ['a time limit', ['web', '--timeout', '5', ...touch], /--timeout cannot be combined with try/],
+      ['JSON', ['web', '--json', ...touch], /try prints nothing on stdout/],
+      ['two choices', ['web', '--keep', '--delete', ...touch], /--keep cannot be combined with --delete/],
+      [
+        'a name that exists',
+        ['db', '--vm', 'web', '--name', 'old', ...touch],
+        /web already has a snapshot old/,
+      ],
+      ['a VM that cannot have one', ['web', '--vm', 'raw', ...touch], /cannot take a snapshot of raw/],
+    ]),
+  )('%s: exit 125, and nothing is done', async (_, args, says) => {
     const raw = defineVm({ name: 'raw', disks: [{ size: '4M', format: 'raw' }] });
     const vms = [...['web', 'db'].map(small), raw];
     take(vms[0] as Vm, 'old');

@@ -5,6 +5,7 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { scratch, tool, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { hasPattern, writePattern } from '../scene/disk.ts';
 import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
@@ -87,27 +88,30 @@ const MOVES: readonly [string, (made: ReturnType<typeof chained>) => void][] = [
   ],
 ];
 
-test.each(MOVES)('%s: check says moved, --fix registers it, and delete and revert work', async (_, move) => {
-  const made = chained();
-  move(made);
-  const { vm } = made;
-  const before = await run('check', 'web');
-  expect(before).toMatchObject({ code: 5, said: expect.stringContaining('which was moved or renamed to') });
-  expect((await run('list', 'web')).said).toMatch(/FILES[\s\S]*moved/);
+test.each(share(3, MOVES))(
+  '%s: check says moved, --fix registers it, and delete and revert work',
+  async (_, move) => {
+    const made = chained();
+    move(made);
+    const { vm } = made;
+    const before = await run('check', 'web');
+    expect(before).toMatchObject({ code: 5, said: expect.stringContaining('which was moved or renamed to') });
+    expect((await run('list', 'web')).said).toMatch(/FILES[\s\S]*moved/);
 
-  expect((await run('check', 'web', '--fix', '--yes')).said).not.toContain('moved or renamed to');
-  const xmls = ['e1', 'e2'].map((name) => snapshotXml(vm, name)).join();
-  for (const path of Object.values(made).filter((value) => typeof value === 'string'))
-    if (tool('sh', ['-c', 'test -e "$1" && echo there || echo gone', 'sh', path]).trim() === 'gone')
-      expect(xmls).not.toContain(`'${path}'`);
-  // e2 goes into what e1 has made, and the VM still sees what it wrote last
-  expect((await run('delete', 'web', 'e2')).code).toBe(DELETES_EXTERNAL ? 0 : 5);
-  if (DELETES_EXTERNAL) expect([snapshotNames(vm), holds(inUse(vm), 3)]).toEqual([['e1'], true]);
-  if (!REVERTS_EXTERNAL) return;
-  const reverted = await run('revert', 'web', 'e1', '--force');
-  expect(reverted).toMatchObject({ code: 0 });
-  expect(holds(inUse(vm), 1)).toBe(true);
-});
+    expect((await run('check', 'web', '--fix', '--yes')).said).not.toContain('moved or renamed to');
+    const xmls = ['e1', 'e2'].map((name) => snapshotXml(vm, name)).join();
+    for (const path of Object.values(made).filter((value) => typeof value === 'string'))
+      if (tool('sh', ['-c', 'test -e "$1" && echo there || echo gone', 'sh', path]).trim() === 'gone')
+        expect(xmls).not.toContain(`'${path}'`);
+    // e2 goes into what e1 has made, and the VM still sees what it wrote last
+    expect((await run('delete', 'web', 'e2')).code).toBe(DELETES_EXTERNAL ? 0 : 5);
+    if (DELETES_EXTERNAL) expect([snapshotNames(vm), holds(inUse(vm), 3)]).toEqual([['e1'], true]);
+    if (!REVERTS_EXTERNAL) return;
+    const reverted = await run('revert', 'web', 'e1', '--force');
+    expect(reverted).toMatchObject({ code: 0 });
+    expect(holds(inUse(vm), 1)).toBe(true);
+  },
+);
 
 test('the line of a dry run does the same when it is pasted', async () => {
   const made = chained();

@@ -5,6 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk, refused } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, tryTool } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { blockDevice, makeReadOnly, makeWritable, smallFilesystem } from '../scene/mount.ts';
 import { byteIn, NOW, succeed, THEN, tagNames, take, write } from '../scene/steps.ts';
 import { cleanUp, type DiskSpec, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
@@ -77,32 +78,35 @@ const OBSTACLES: readonly Obstacle[] = [
   },
 ];
 
-describe.each(OBSTACLES)('$what', ({ applies, disk = { size: '4M' }, raise, lower, says, tool: cure }) => {
-  test.runIf(applies)('is refused by each verb that writes, and the hint ends it', async () => {
-    const vm = movedOn(disk);
-    raise(pathOf(vm, 1));
-    const before = [byteIn(pathOf(vm)), tagNames(vm)];
-    let command: string | null = null;
-    try {
-      for (const args of [
-        ['create-as', 'web-1', 's3', '--force'],
-        ['revert', 'web-1', 's1', '--force'],
-        ['delete', 'web-1', 's1'],
-      ]) {
-        const refusal = await refused(...args);
-        expect([refusal.exitCode, refusal.message]).toEqual([5, expect.stringMatching(says)]);
-        command = refusal.command;
+describe.each(share(3, OBSTACLES))(
+  '$what',
+  ({ applies, disk = { size: '4M' }, raise, lower, says, tool: cure }) => {
+    test.runIf(applies)('is refused by each verb that writes, and the hint ends it', async () => {
+      const vm = movedOn(disk);
+      raise(pathOf(vm, 1));
+      const before = [byteIn(pathOf(vm)), tagNames(vm)];
+      let command: string | null = null;
+      try {
+        for (const args of [
+          ['create-as', 'web-1', 's3', '--force'],
+          ['revert', 'web-1', 's1', '--force'],
+          ['delete', 'web-1', 's1'],
+        ]) {
+          const refusal = await refused(...args);
+          expect([refusal.exitCode, refusal.message]).toEqual([5, expect.stringMatching(says)]);
+          command = refusal.command;
+        }
+        expect([byteIn(pathOf(vm)), tagNames(vm), command?.split(' ')[0]]).toEqual([...before, cure]);
+        pasteOk(command);
+      } finally {
+        lower(pathOf(vm, 1));
       }
-      expect([byteIn(pathOf(vm)), tagNames(vm), command?.split(' ')[0]]).toEqual([...before, cure]);
-      pasteOk(command);
-    } finally {
-      lower(pathOf(vm, 1));
-    }
-    await succeed('revert', 'web-1', 's1');
-    await succeed('delete', 'web-1', 's1');
-    expect([byteIn(pathOf(vm, 1)), tagNames(vm)]).toEqual([THEN, [['s2'], ['s2']]]);
-  });
-});
+      await succeed('revert', 'web-1', 's1');
+      await succeed('delete', 'web-1', 's1');
+      expect([byteIn(pathOf(vm, 1)), tagNames(vm)]).toEqual([THEN, [['s2'], ['s2']]]);
+    });
+  },
+);
 
 describe.runIf(isSystemLab)('what is only read may be on a read-only file system', () => {
   /** An image on a file system that is read-only by then. */

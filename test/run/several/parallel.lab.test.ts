@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../../lab/cli.ts';
 import { tool, virsh, waitFor } from '../../lab/lab.ts';
+import { share } from '../../lab/share.ts';
 import { chooseSeed, randomFrom } from '../../scene/random.ts';
 import { fullVm, holdSave, slowVirsh } from '../../scene/saving.ts';
 import { snapshotNames } from '../../scene/snapshot.ts';
@@ -164,7 +165,7 @@ function removeSnapshots(vm: Vm): void {
 }
 
 describe.each(['shut off', 'running'])(`a VM that is %s (KVMSNAP_SEED=${seed})`, (condition) => {
-  test.each(SCENARIOS)('$what', async ({ actors, codes, before = [], stays = [], goes = [] }) => {
+  test.each(share(5, SCENARIOS))('$what', async ({ actors, codes, before = [], stays = [], goes = [] }) => {
     const vm = newVm(condition);
     for (let round = 1; round <= ROUNDS; round++) {
       for (const name of before) take(vm, name);

@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { DOCUMENTS } from '../../../src/output/contract.ts';
 import { kvmsnap } from '../../lab/cli.ts';
 import { scratch } from '../../lab/lab.ts';
+import { share } from '../../lab/share.ts';
 import { succeed, take } from '../../scene/steps.ts';
 import { cleanUp, type Vm } from '../../scene/vm.ts';
 import { fleet, present } from './small-vms.ts';
@@ -22,14 +23,16 @@ describe('a word that means no VM stops no other', () => {
     };
   };
 
-  test.each([
-    ['create', ['create', 'web-1', 'web-2', 'wbe-2', 'db-*', '--label', 'n'], ['old', 'n'], ['old', 'n']],
-    ['create', ['create-as', 'web-*', 's1', '--vm', 'wbe-2', '--vm', 'db-*'], ['old', 's1'], ['old', 's1']],
-    ['list', ['list', 'web-1', 'wbe-2', 'web-2', 'db-*'], ['old'], ['old']],
-    ['check', ['check', 'db-*', 'web-1', 'web-2', 'wbe-2'], ['old'], ['old']],
-    ['prune', [...'prune wbe-2 db-* web-* --match * --keep-last 0 --allow-empty'.split(' ')], [], []],
-    ['delete', [...'delete web-1 old --vm wbe-2 --vm db-* --vm web-2 --yes'.split(' ')], [], []],
-  ] as const)('%s: %j', async (kind, args, first, second) => {
+  test.each(
+    share(3, [
+      ['create', ['create', 'web-1', 'web-2', 'wbe-2', 'db-*', '--label', 'n'], ['old', 'n'], ['old', 'n']],
+      ['create', ['create-as', 'web-*', 's1', '--vm', 'wbe-2', '--vm', 'db-*'], ['old', 's1'], ['old', 's1']],
+      ['list', ['list', 'web-1', 'wbe-2', 'web-2', 'db-*'], ['old'], ['old']],
+      ['check', ['check', 'db-*', 'web-1', 'web-2', 'wbe-2'], ['old'], ['old']],
+      ['prune', [...'prune wbe-2 db-* web-* --match * --keep-last 0 --allow-empty'.split(' ')], [], []],
+      ['delete', [...'delete web-1 old --vm wbe-2 --vm db-* --vm web-2 --yes'.split(' ')], [], []],
+    ] as const),
+  )('%s: %j', async (kind, args, first, second) => {
     const vms = fleet('web-1', 'web-2');
     for (const vm of vms) take(vm, 'old');
     const { domains } = await withMissing(args, kind);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../../lab/cli.ts';
 import { scratch, virsh } from '../../lab/lab.ts';
+import { share } from '../../lab/share.ts';
 import { snapshotNames } from '../../scene/snapshot.ts';
 import { document, fail, succeed, take } from '../../scene/steps.ts';
 import { cleanUp, start, type Vm } from '../../scene/vm.ts';
@@ -80,33 +81,35 @@ describe('which VMs', () => {
     expect(vms.map((vm) => present(vm)[vm.name])).toEqual(NAMES.map(() => []));
   });
 
-  test.each([
-    [['create', 'db-*', '--label', 'n'], "no VM matches 'db-*'"],
-    [['create', 'wbe-2'], 'no such VM: wbe-2\nhint: did you mean web-2?'],
-    [['create-as', 'db-?', 's1'], "no VM matches 'db-?'"],
-    [['--yes', 'delete', 'db', 'old'], 'no such VM: db'],
-    [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 matches no VM'],
-    [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], 'no such VM: db'],
-    [['list', 'db-*'], "no VM matches 'db-*'"],
-    [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
-    [['create', 'web-1', 'wbe-2'], 'did you mean web-2? Or, '],
-    [['list', 'web-1', '--state', 'running'], 'the selected VM is not running'],
-    [['list', 'web-1', '--exclude', 'web-1'], 'all selected VMs are excluded'],
-    [['check', 'web-1', '--state', 'running'], 'the selected VM is not running'],
-    [
-      ['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'],
-      'the selected VM is not running',
-    ],
-    [['delete', 'web-1', 'old', '--state', 'running'], 'the selected VM is not running'],
-    [['create-as', 'web-1', 's1', '--state', 'running'], 'the selected VM is not running'],
-    [['create', '--all', '--exclude', '*'], 'all selected VMs are excluded'],
-    [['create', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
-    [
-      ['create', 'web-1', '--state', 'running', '--state', 'paused'],
-      'the selected VM is not running or paused',
-    ],
-    [['list', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
-  ])('%j means nothing: exit 4, and nothing is done to any VM', async (args, said) => {
+  test.each(
+    share(7, [
+      [['create', 'db-*', '--label', 'n'], "no VM matches 'db-*'"],
+      [['create', 'wbe-2'], 'no such VM: wbe-2\nhint: did you mean web-2?'],
+      [['create-as', 'db-?', 's1'], "no VM matches 'db-?'"],
+      [['--yes', 'delete', 'db', 'old'], 'no such VM: db'],
+      [['--yes', 'delete', 'web-*', 'old', '--exclude', 'wbe-1'], '--exclude wbe-1 matches no VM'],
+      [['prune', 'db', '--match', '*', '--keep-last', '0', '--allow-empty'], 'no such VM: db'],
+      [['list', 'db-*'], "no VM matches 'db-*'"],
+      [['create', 'web-1', 'old'], 'kvmsnap create-as web-1 old'],
+      [['create', 'web-1', 'wbe-2'], 'did you mean web-2? Or, '],
+      [['list', 'web-1', '--state', 'running'], 'the selected VM is not running'],
+      [['list', 'web-1', '--exclude', 'web-1'], 'all selected VMs are excluded'],
+      [['check', 'web-1', '--state', 'running'], 'the selected VM is not running'],
+      [
+        ['prune', 'web-1', '--match', '*', '--keep-last', '0', '--state', 'running'],
+        'the selected VM is not running',
+      ],
+      [['delete', 'web-1', 'old', '--state', 'running'], 'the selected VM is not running'],
+      [['create-as', 'web-1', 's1', '--state', 'running'], 'the selected VM is not running'],
+      [['create', '--all', '--exclude', '*'], 'all selected VMs are excluded'],
+      [['create', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
+      [
+        ['create', 'web-1', '--state', 'running', '--state', 'paused'],
+        'the selected VM is not running or paused',
+      ],
+      [['list', '--all', '--state', 'running'], 'none of the 2 selected VMs is running'],
+    ]),
+  )('%j means nothing: exit 4, and nothing is done to any VM', async (args, said) => {
     const vms = fleet('web-1', 'web-2');
     for (const vm of vms) take(vm, 'old');
     expect(await fail(4, ...args)).toContain(said);
@@ -147,14 +150,16 @@ describe('which VMs', () => {
     expect(present(...vms)).toMatchObject({ 'web-1': [], 'web-2': [expect.stringMatching(/^n-/)] });
   });
 
-  test.each([
-    [['create']],
-    [['create', '--all', 'web-1']],
-    [['create', 'web-1', '--jobs', '0']],
-    [['create', 'web-1', '--jobs', 'many']],
-    [['create', 'web-1', '--state', 'on']],
-    [['prune', '--match', '*', '--keep-last', '0', '--allow-empty']],
-  ])('%j is wrong usage: exit 2, and nothing is done', async (args) => {
+  test.each(
+    share(3, [
+      [['create']],
+      [['create', '--all', 'web-1']],
+      [['create', 'web-1', '--jobs', '0']],
+      [['create', 'web-1', '--jobs', 'many']],
+      [['create', 'web-1', '--state', 'on']],
+      [['prune', '--match', '*', '--keep-last', '0', '--allow-empty']],
+    ]),
+  )('%j is wrong usage: exit 2, and nothing is done', async (args) => {
     const vm = small('web-1');
     take(vm, 'old');
     await fail(2, ...args);
