@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst, labPool } from './lab/pool.ts';
+import { allCases } from './lab/share.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -17,6 +18,17 @@ const lab = {
   hookTimeout: 600_000,
   ...(process.env['KVMSNAP_LAB'] ? oneLab : manyLabs),
 } as const;
+
+// Long, and of what changes seldom: only where every case is wanted, see lab/share.ts.
+const ON_DEMAND = [
+  'test/create/{languages,virsh-options,virsh-variants}.lab.test.ts',
+  'test/host/fuse.lab.test.ts',
+  'test/hostile/*.lab.test.ts',
+  'test/lab/{debian,lab}.lab.test.ts',
+  'test/revert/memory-load.lab.test.ts',
+  'test/sharing/network-image.lab.test.ts',
+  'test/stress/faults.lab.test.ts',
+];
 
 const MATRIX = ['test/hazards/**/*.lab.test.ts', 'test/kinds.lab.test.ts'];
 
@@ -44,7 +56,10 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['test/**/*.lab.test.ts'],
-          exclude: process.env['KVMSNAP_WORLDS'] === '1' ? ['test/worlds/second-half.lab.test.ts'] : [],
+          exclude: [
+            ...(process.env['KVMSNAP_WORLDS'] === '1' ? ['test/worlds/second-half.lab.test.ts'] : []),
+            ...(allCases ? [] : ON_DEMAND),
+          ],
           ...lab,
         },
       },

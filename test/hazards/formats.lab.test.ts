@@ -6,6 +6,7 @@ import { afterAll, afterEach, expect } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk, type Refusal, refused } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { share } from '../lab/share.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
 import { signature, vmdkDescriptor } from '../qemu/headers.ts';
@@ -202,7 +203,7 @@ async function shown({ format, trap, bytes, isCopied }: Header): Promise<Outcome
   };
 }
 
-for (const [what, header] of Object.entries(HEADERS))
+for (const [what, header] of share(2, Object.entries(HEADERS)))
   hazard(51, `${what}, in a raw disk`, () => shown(header));
 
 hazard(51, 'VHDX header in a raw disk', async () => {
