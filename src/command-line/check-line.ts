@@ -1,4 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
+import { notOnHosts } from '../model/not-on-hosts.ts';
 import type { MonitoringFormat, OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import { seeHelp } from './see-help.ts';
@@ -27,11 +28,21 @@ export function checkLine(verb: Verb, { readonly, output, metrics, host, hostsFr
   if (names.includes('')) throw new KvmsnapError('usage', 'a VM or snapshot cannot have an empty name');
   if (readonly) checkReadOnly(verb);
   checkOutput(verb, output, metrics);
-  if (host !== undefined || hostsFrom !== undefined) checkHosts(verb, output);
+  if (host !== undefined || hostsFrom !== undefined) checkHosts(verb, output, givenOptions(verb));
 }
 
-/** Throws `usage` if the command, or this output of it, does not take hosts. */
-export function checkHosts(verb: Verb, output: OutputFormat): void {
+/** The long names of the options that a parsed line has. */
+function givenOptions(verb: Verb): string[] {
+  const values: Readonly<Record<string, unknown>> = verb.opts();
+  return verb.options.flatMap((option) =>
+    option.long && values[option.attributeName()] ? [option.long] : [],
+  );
+}
+
+/** Throws `usage` if the command, this output of it, or one of the options that are given does not take hosts. */
+export function checkHosts(verb: Verb, output: OutputFormat, given: readonly string[]): void {
+  const refused = verb.notOnHosts.find((option) => given.includes(option));
+  if (refused !== undefined) throw notOnHosts(refused);
   if (!verb.takesHosts)
     throw new KvmsnapError('usage', `'${verb.name()}' does not work on other hosts`, {
       hint: 'run it on the host itself; the commands that work on other hosts are listed by',
@@ -41,6 +52,17 @@ export function checkHosts(verb: Verb, output: OutputFormat): void {
     throw new KvmsnapError('usage', '-o nagios works only for the host on which kvmsnap runs', {
       hint: 'run kvmsnap on that host, for example with ssh; -o prometheus and --metrics work with --host',
     });
+}
+
+/** Throws `usage` if so many hosts are too many for the command, or for one of the options that are given. */
+export function checkHostCount(verb: Verb, given: readonly string[], hosts: number): void {
+  if (hosts <= 1) return;
+  const option = verb.onOneHost.find((each) => given.includes(each));
+  if (verb.takesHosts === 'one' || option !== undefined)
+    throw new KvmsnapError(
+      'usage',
+      `${option ?? `'${verb.name()}'`} works on one host at a time, but ${hosts} are named; nothing was done`,
+    );
 }
 
 /** Throws `usage` if the command does not have this format, or no metrics. */

@@ -35,6 +35,10 @@ export interface VerbFacts {
   readonly outputs?: readonly MonitoringFormat[];
   /** Whether it runs on hosts that are named (`--host`, `HOST:VM`), or on one of them; absent: it refuses them. */
   readonly takesHosts?: boolean | 'one';
+  /** Options with which it refuses hosts, such as `--together`. */
+  readonly notOnHosts?: readonly string[];
+  /** Options with which it prints a text, and so works on one host only. */
+  readonly onOneHost?: readonly string[];
 }
 
 /** Failures with which every command can end. */
@@ -59,6 +63,8 @@ export class Verb extends Command {
   readonly ownFailuresExit: number | null;
   readonly outputs: readonly MonitoringFormat[];
   readonly takesHosts: boolean | 'one';
+  readonly notOnHosts: readonly string[];
+  readonly onOneHost: readonly string[];
   /** All failures with which it can end, sorted by exit code. */
   readonly failures: readonly FailureCode[];
 
@@ -76,6 +82,8 @@ export class Verb extends Command {
       needsWriting,
       outputs = [],
       takesHosts = false,
+      notOnHosts = [],
+      onOneHost = [],
     }: VerbFacts,
   ) {
     super(name);
@@ -87,6 +95,8 @@ export class Verb extends Command {
     this.needsWriting = needsWriting;
     this.outputs = outputs;
     this.takesHosts = takesHosts;
+    this.notOnHosts = notOnHosts;
+    this.onOneHost = onOneHost;
     this.failures = [...COMMON_FAILURES, ...failures].sort(
       (a, b) => FAILURES[a].exitCode - FAILURES[b].exitCode,
     );

@@ -50,6 +50,8 @@ const bareCreate = () =>
     topics: ['nightly', 'retention', 'policies', 'hooks', 'external'],
     needsWriting: true,
     takesHosts: true,
+    notOnHosts: ['--together'],
+    onOneHost: ['--print-xml'],
     outputs: ['prometheus'],
   });
 
@@ -104,6 +106,8 @@ const bareCreateAs = () =>
     topics: ['snapshots', 'external', 'several-vms', 'hooks'],
     needsWriting: true,
     takesHosts: true,
+    notOnHosts: ['--together'],
+    onOneHost: ['--print-xml'],
   });
 
 const withNamedOptions = (verb: Verb) =>

@@ -22,6 +22,7 @@ const bare = () =>
     insteadOfArguments: '--group <name>',
     needsWriting: true,
     takesHosts: true,
+    notOnHosts: ['--group'],
   }).alias('rm');
 
 const withOptions = (verb: Verb) =>

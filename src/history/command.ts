@@ -19,7 +19,7 @@ const bare = () =>
     ],
     topics: ['moving-vms'],
     needsWriting: ['map', 'securityInfo'],
-    takesHosts: true,
+    takesHosts: 'one',
   });
 
 const withOptions = (verb: Verb) =>

@@ -3,7 +3,7 @@ import { foldNames } from '../model/node-set.ts';
 import { inText } from '../model/text.ts';
 import { describeError } from '../output/error.ts';
 import { counted } from '../output/format.ts';
-import type { Context } from '../run/context.ts';
+import type { Context, OutputFormat } from '../run/context.ts';
 import { show } from '../run/show.ts';
 import { namingHost } from './host-command.ts';
 import { type HostResult, mergeViews } from './merge-views.ts';
@@ -13,6 +13,7 @@ import { type HostResult, mergeViews } from './merge-views.ts';
 /** Shows what the hosts have answered to a line with this command, and throws the failure of the run. */
 export async function conclude(ctx: Context, verb: string, results: readonly HostResult[]): Promise<void> {
   const { terminal, settings } = ctx;
+  requireUsableLine(results, settings.output);
   const reached = results.filter(({ isUnreached }) => !isUnreached);
   const failures = new Map(
     reached.flatMap((result) => (result.failure ? [[result, namingHost(result.failure, result.name)]] : [])),
@@ -34,6 +35,17 @@ export async function conclude(ctx: Context, verb: string, results: readonly Hos
   if (results.length > 1 || results.some(({ views }) => views.length > 0) || settings.output === 'json')
     await show(ctx, { ...merged, remarks });
   if (conclusion) throw conclusion;
+}
+
+/** Throws what is wrong with the line itself, and so was refused in the same words for each of several hosts; JSON has it for each. */
+function requireUsableLine(results: readonly HostResult[], output: OutputFormat): void {
+  const [first, ...others] = results;
+  const failure = first?.failure ?? null;
+  const isSame = (result: HostResult) =>
+    result.views.length === 0 &&
+    result.failure?.code === 'usage' &&
+    result.failure.message === failure?.message;
+  if (failure && output !== 'json' && others.length > 0 && results.every(isSame)) throw failure;
 }
 
 /** `check` has one exit code for problems that it finds, on however many hosts. */

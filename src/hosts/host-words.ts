@@ -2,6 +2,7 @@ import type { AnyCommand } from '../command-line/commander.ts';
 import { commandCalled, optionsOf, splitLine } from '../command-line/line.ts';
 import { meaningOf } from '../command-line/meaning.ts';
 import { partsOf } from '../command-line/parts.ts';
+import { Verb } from '../command-line/verb.ts';
 import { isAddress } from './hosts-file.ts';
 
 /** The words of a command line that name a VM with its host: `HOST:VM`, `HOST:VM/NAME`. */
@@ -60,4 +61,27 @@ export function lineFor(words: readonly string[], named: readonly HostWord[], ho
     if (!found) return [word];
     return found.host === host ? [found.rest] : [];
   });
+}
+
+/** A line, and the program that knows its commands. */
+interface KnownLine {
+  readonly program: AnyCommand;
+  readonly words: readonly string[];
+}
+
+/** The command of the line; null if it is none of kvmsnap's. */
+export function verbOf({ program, words }: KnownLine): Verb | null {
+  const line = splitLine(program, words);
+  const verb = line && commandCalled(program, line.command);
+  return verb instanceof Verb ? verb : null;
+}
+
+/** The long names of the options that the line has. */
+export function givenOptions({ program, words }: KnownLine): string[] {
+  const line = splitLine(program, words);
+  const command = line && commandCalled(program, line.command);
+  if (!line || !command) return [];
+  return partsOf(optionsOf(program, command), line.rest).flatMap((part) =>
+    part.kind === 'options' ? part.uses.flatMap(([{ long }]) => long ?? []) : [],
+  );
 }

@@ -1,8 +1,7 @@
 import pLimit from 'p-limit';
-import { checkHosts } from '../command-line/check-line.ts';
+import { checkHostCount, checkHosts } from '../command-line/check-line.ts';
 import type { AnyCommand } from '../command-line/commander.ts';
-import { commandCalled, splitLine } from '../command-line/line.ts';
-import { Verb } from '../command-line/verb.ts';
+import { splitLine } from '../command-line/line.ts';
 import { KvmsnapError } from '../errors.ts';
 import type { Destination } from '../host/ssh/connection.ts';
 import { listDomains } from '../libvirt/domains.ts';
@@ -13,7 +12,7 @@ import { chooseHosts } from './choose-hosts.ts';
 import { conclude } from './conclude.ts';
 import { ofHost } from './host-command.ts';
 import { openHost } from './host-context.ts';
-import { findHostWords, type HostWord, lineFor } from './host-words.ts';
+import { findHostWords, givenOptions, type HostWord, lineFor, verbOf } from './host-words.ts';
 import type { HostResult } from './merge-views.ts';
 import { findSharedVms, NOTHING_SHARED, type SharedVms } from './vms-of-several.ts';
 
@@ -44,14 +43,13 @@ export async function runOverHosts(line: HostLine): Promise<void> {
   await line.start({ ...settings, timeout: null }, async (ctx) => {
     const named = settings.hosts ? withHost : await notLocal(ctx, withHost);
     if (!settings.hosts && named.length === 0) return runHere(line.start, settings, action);
-    checkNames(line, settings, named, vms);
+    const verb = verbOf(line);
+    const given = givenOptions(line);
+    if (verb) checkHosts(verb, settings.output, given);
+    checkNames(settings, named, vms);
     if (settings.metrics !== null) await requireMetricsFile(settings.metrics);
     const hosts = await chosen(ctx, line, named);
-    if (hosts.length > 1 && verbOf(line)?.takesHosts === 'one')
-      throw new KvmsnapError(
-        'usage',
-        `this command works on one host at a time, but ${hosts.length} are named`,
-      );
+    if (verb) checkHostCount(verb, given, hosts.length);
     return runOn(ctx, hosts, line, named, settings.timeout);
   });
 }
@@ -98,20 +96,11 @@ async function notLocal(ctx: Context, words: readonly HostWord[]): Promise<reado
   return words.filter(({ word }) => !known.some(({ name }) => word === name || word.startsWith(`${name}/`)));
 }
 
-function verbOf({ program, words }: HostLine): Verb | null {
-  const line = splitLine(program, words);
-  const verb = line && commandCalled(program, line.command);
-  return verb instanceof Verb ? verb : null;
-}
-
 function checkNames(
-  line: HostLine,
   settings: Settings,
   named: readonly HostWord[],
   vms: readonly { readonly word: string }[],
 ): void {
-  const verb = verbOf(line);
-  if (verb) checkHosts(verb, settings.output);
   const [first] = named;
   if (first && settings.hosts)
     throw new KvmsnapError(

@@ -22,6 +22,7 @@ const bare = () =>
     insteadOfArguments: '--group <name>',
     needsWriting: true,
     takesHosts: true,
+    notOnHosts: ['--group'],
   });
 
 const withOptions = (verb: Verb) =>

@@ -90,6 +90,7 @@ const bareCurrent = () =>
     failures: ['check', 'busy'],
     examples: ['kvmsnap current centos7-1', 'kvmsnap current centos7-1 --set snapshot-2'],
     takesHosts: true,
+    onOneHost: ['--xml'],
     topics: ['snapshots'],
     needsWriting: ['set', 'securityInfo'],
   });
@@ -137,6 +138,7 @@ const bareInfo = () =>
       'For a VM: each disk with its backing chain, and the snapshots inside the images. For a snapshot: all facts, what it costs on disk, and whether each disk contains it.',
     examples: ['kvmsnap info centos7-1', 'kvmsnap info centos7-1 snapshot-2'],
     takesHosts: true,
+    onOneHost: ['--xml'],
     topics: ['snapshots', 'disk-space'],
     needsWriting: ['securityInfo'],
   });

@@ -2,6 +2,7 @@ import { KvmsnapError } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { readMarks } from '../model/marks.ts';
+import { notOnHosts } from '../model/not-on-hosts.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
@@ -20,9 +21,7 @@ export interface SnapshotGroup {
 /** Throws `usage` if a host is named: several VMs at one moment need a kvmsnap that cannot lose its connection. */
 export function refuseHosts({ host }: Pick<Context, 'host'>, option: string): void {
   if (host === null) return;
-  throw new KvmsnapError('usage', `${option} does not work on other hosts`, {
-    hint: 'run kvmsnap on the host itself',
-  });
+  throw notOnHosts(option);
 }
 
 /**

@@ -192,11 +192,18 @@ describe.runIf(isSystemLab && hasSshd)('on another host', () => {
     for (const line of [
       ['export', 'kvm1:web-5', 's1', '/srv/x'],
       ['open', 'kvm1:web-5', 's1'],
+      ['clone', 'kvm1:web-5', 's1', 'copy'],
+      ['verify', 'kvm1:web-5', 's1'],
       ['create', '--together', 'web-5', '--host', 'kvm1'],
+      ['create-as', '--together', 'kvm1:web-5', 's1'],
+      ['revert', '--group', 's1', '--host', 'kvm1'],
+      ['delete', '--group', 's1', '--yes', '--host', 'kvm1,kvm2'],
     ]) {
       const { code, stdout, stderr } = await run(line);
       expect([line, code, stdout]).toEqual([line, 2, '']);
-      expect(stderr).toMatch(/hint: run (it|kvmsnap) on the host itself/);
+      expect(stderr).toMatch(
+        /^error: .* does not work on other hosts\nhint: run (it|kvmsnap) on the host itself/,
+      );
     }
   });
 });

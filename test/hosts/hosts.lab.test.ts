@@ -116,11 +116,15 @@ describe.runIf(isSystemLab && hasSshd)('reading', () => {
       ['a VM without a host', ['list', 'kvm1:web-1', 'web-1']],
       ['a set without an end', ['list', '--host', 'kvm[1-']],
       ['XML of several hosts', ['info', 'web-1', 's1', '--xml', '--host', 'kvm1,kvm2']],
+      ['XML for several hosts', ['create', 'web-1', '--print-xml', '--host', 'kvm1,kvm2']],
+      ['the history of several hosts', ['history', 'save', 'web-1', '--host', 'kvm1,kvm2']],
+      ['the same mistake on several hosts', ['create', '--host', 'kvm1,kvm2']],
       ['a file for metrics that is none', ['check', '--host', 'kvm1', '--metrics', '/dev/null']],
       ['an exclusion from nothing', ['list', '--exclude-host', 'kvm1']],
     ]),
   )('refused as wrong: %s', async (_, line) => {
-    expect(await run(line)).toMatchObject({ code: 2, stdout: '' });
+    // one error, and no table of hosts
+    expect(await run(line)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^error: /) });
   });
 
   test('metrics have the label host; a host that is not reached keeps its values, and its run has failed', async () => {

@@ -61,6 +61,9 @@ const ABSENCE_SECONDS = 60;
 /** How long the shell of a host may take for its first answer, with all profiles. */
 const HELLO: Limits = { mostBytes: 64 * 1024, seconds: 30 };
 
+/** The same on a connection that was opened before: it may be one of which a firewall or a router knows nothing any more. */
+const HELLO_AGAIN: Limits = { ...HELLO, seconds: 15 };
+
 /** Of every ssh. A host is given nothing of this one: no agent, no display, no forwarded port. */
 const optionsOf = ({ connectSeconds }: ConnectionOptions): string[] => [
   ...['-T', '-a', '-x', '-o', 'LogLevel=ERROR', '-o', `ConnectTimeout=${connectSeconds}`],
@@ -158,14 +161,16 @@ async function unlessStopped<T>(ended: Promise<T>, stop: AbortSignal): Promise<T
 
 async function connect(options: ConnectionOptions): Promise<Shell> {
   const { address } = options.destination;
-  if (address === null) return hello(options, 'sh', ['-s']);
+  if (address === null) return hello(options, 'sh', ['-s'], HELLO);
   const socket = options.socket();
-  const through = (path: string) => hello(options, 'ssh', shellArguments(options, ['-S', path]));
+  const through = (path: string, limits: Limits) =>
+    hello(options, 'ssh', shellArguments(options, ['-S', path]), limits);
   if (socket.exists()) {
     try {
-      return await through(socket.path);
+      return await through(socket.path, HELLO_AGAIN);
     } catch (error) {
-      if (!isLost(error)) throw error; // a master that has gone, or that has no room for another session
+      // a master that has gone, that has no room for another session, or whose connection is dead
+      if (!isLost(error) && !isSilent(error)) throw error;
     }
   }
   const own = await sharedByUser(options, address);
@@ -173,7 +178,7 @@ async function connect(options: ConnectionOptions): Promise<Shell> {
   const fresh = socket.fresh();
   await startMaster(options, address, fresh);
   // before others share it, who may leave no room for another session
-  const opened = await through(fresh).catch(asUnreachable(options));
+  const opened = await through(fresh, HELLO).catch(asUnreachable(options));
   try {
     socket.adopt(fresh);
   } catch {
@@ -181,6 +186,9 @@ async function connect(options: ConnectionOptions): Promise<Shell> {
   }
   return opened;
 }
+
+/** Whether nothing was answered in time. */
+const isSilent = (error: unknown): boolean => error instanceof HostAway && error.code === 'timed-out';
 
 const isLost = (error: unknown): boolean => error instanceof ShellFailure && error.why === 'lost';
 
@@ -194,8 +202,8 @@ const asUnreachable =
 async function sharedByUser(options: ConnectionOptions, address: string): Promise<Shell | null> {
   const { programs } = options;
   if ((await programs.run(['-O', 'check', '--', address], 'ignore')) !== 0) return null;
-  return hello(options, 'ssh', shellArguments(options, [])).catch((error: unknown) => {
-    if (isLost(error)) return null;
+  return hello(options, 'ssh', shellArguments(options, []), HELLO_AGAIN).catch((error: unknown) => {
+    if (isLost(error) || isSilent(error)) return null;
     throw error;
   });
 }
@@ -248,10 +256,11 @@ async function hello(
   { destination, programs, nonce }: ConnectionOptions,
   program: 'ssh' | 'sh',
   args: readonly string[],
+  limits: Limits,
 ): Promise<Shell> {
   const opened = openShell(programs.start(program, args), nonce);
   try {
-    await opened.run(PREAMBLE, HELLO);
+    await opened.run(PREAMBLE, limits);
     return opened;
   } catch (error) {
     throw error instanceof ShellFailure && error.why !== 'lost' ? explained(destination, error) : error;
@@ -268,7 +277,8 @@ export const throwLost =
 
 /** The failure of a host to which there is no connection. */
 export function unreachable({ name, address, sudo }: Destination, detail: string): HostAway {
-  const why = detail === '' ? 'ssh gives no reason' : detail;
+  // ssh is silent if the connection ends while keys are exchanged, or if nothing arrives any more
+  const why = detail === '' ? 'the connection ended before the host let ssh in' : detail;
   if (sudo && /^sudo:/.test(why))
     return new HostAway('unreachable', `cannot become root on ${name}: ${why}`, {
       hint: 'sudo must not ask for a password there; this command shows whether it does',

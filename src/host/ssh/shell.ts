@@ -62,6 +62,10 @@ interface Waiting {
 /** The most bytes of messages: of one script, and of what profiles and banners print before the first answer. */
 const MOST_TALK = 1024 * 1024;
 
+/** How messages of OpenSSH's client begin that tell why a connection ended. */
+const OF_SSH =
+  /^(ssh|client_loop|mux_client_\w+|packet_\w+|kex_\w+|Connection|Shared connection|Received disconnect|Disconnected|Timeout)\b/;
+
 /** `nonce`: a random word. What was printed before the first answer is a part of it. */
 export function openShell(child: ShellProcess, nonce: string): Shell {
   const waiting: Waiting[] = [];
@@ -69,6 +73,7 @@ export function openShell(child: ShellProcess, nonce: string): Shell {
   const err = collector(child.stderr);
   let count = 0;
   let failure: ShellFailure | null = null;
+  let hasAnswered = false;
   let timer: NodeJS.Timeout | undefined;
 
   const fail = (why: ShellFailure['why'], detail: string) => {
@@ -108,6 +113,7 @@ export function openShell(child: ShellProcess, nonce: string): Shell {
       const reply = answerTo(head);
       if (!reply) return;
       waiting.shift();
+      hasAnswered = true;
       startTimer();
       head.resolve(reply);
     }
@@ -117,7 +123,12 @@ export function openShell(child: ShellProcess, nonce: string): Shell {
   child.stdout.on('data', look);
   child.stderr.on('data', look);
   child.stdin.on('error', () => undefined); // the end of the process tells it
-  child.ended.then(() => fail('lost', lastLine(err.text()) || 'the connection was closed'));
+  child.ended.then(() => {
+    const said = lastLine(err.text());
+    // after the first answer, all other lines are of commands that were cut off
+    const isReason = said !== '' && (!hasAnswered || OF_SSH.test(said));
+    fail('lost', isReason ? said : 'the connection was closed');
+  });
 
   return {
     get isOpen() {
