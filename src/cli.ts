@@ -111,8 +111,7 @@ export async function createProgram(
     },
     check: (line) => checkOnly(line, helpWidth),
     hosts: {
-      listed: async ({ configFiles }) =>
-        (await import('./hosts/choose-hosts.ts')).namesInHostsFiles(configFiles),
+      listed: async ({ configFiles }) => (await import('./hosts/choose-hosts.ts')).knownHosts(configFiles),
       look: async (...request) => (await import('./hosts/look-at-hosts.ts')).lookAtHosts(...request),
     },
     whole: async () => (await createProgram([], start, helpWidth)).program,

@@ -187,3 +187,9 @@ export function combineFailures(
   const oneCause = succeeded === 0 && failures.every((failure) => failure.code === first.code);
   return new KvmsnapError(oneCause ? first.code : 'partial', summary);
 }
+
+/** The refusal of an option that needs a kvmsnap on the host itself. */
+export const notOnHosts = (option: string): KvmsnapError =>
+  new KvmsnapError('usage', `${option} does not work on other hosts`, {
+    hint: 'run kvmsnap on the host itself',
+  });

@@ -205,6 +205,7 @@ const TOUCHES_FILES = [
   'src/host/saved-xml.ts',
   'src/host/ssh/connection.ts',
   'src/host/ssh/control-socket.ts',
+  'src/host/ssh/ssh-config.ts',
   'src/host/terminal.ts',
   'src/host/user-files.ts',
   'src/main.ts',

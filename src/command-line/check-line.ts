@@ -1,5 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
-import { notOnHosts } from '../model/not-on-hosts.ts';
+import { KvmsnapError, notOnHosts } from '../errors.ts';
 import type { MonitoringFormat, OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import { seeHelp } from './see-help.ts';

@@ -131,7 +131,7 @@ export class VerbError extends CommanderError {
 
 /** Other hosts, for a command that does not run on them but looks at them. */
 export interface OtherHosts {
-  /** The hosts and groups (`@NAME`) of the hosts files. Throws `usage` for a file that cannot be used. */
+  /** The hosts and groups (`@NAME`) of the hosts files, and the aliases of ssh_config. Throws `usage` for a file that cannot be used. */
   listed(ctx: Context): Promise<readonly string[]>;
   /**
    * Reads from libvirt on the hosts of these words, some of them if there are many. Nobody is asked and told anything, and a host that

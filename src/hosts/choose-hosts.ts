@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import type { ConfigFiles } from '../host/config-files.ts';
 import type { Destination } from '../host/ssh/connection.ts';
+import { sshAliases, sshConfigFiles } from '../host/ssh/ssh-config.ts';
 import { readUserFile } from '../host/user-files.ts';
 import { nearest } from '../model/names.ts';
 import { expandNodeSet, splitSets } from '../model/node-set.ts';
@@ -32,11 +33,11 @@ export async function chooseHosts(
   return [...found.values()];
 }
 
-/** The hosts of the files, and their groups as `@NAME`. Throws `usage` for a file that cannot be used. */
-export async function namesInHostsFiles(files: ConfigFiles): Promise<readonly string[]> {
-  const listed = await readHostsFiles(files);
+/** The hosts of the files, their groups as `@NAME`, and the aliases of ssh_config. Throws `usage` for a file that cannot be used. */
+export async function knownHosts(files: ConfigFiles): Promise<readonly string[]> {
+  const [listed, aliases] = await Promise.all([readHostsFiles(files), sshAliases(sshConfigFiles())]);
   const groups = listed.flatMap((host) => host.groups.map((group) => `@${group}`));
-  return [...listed.map(({ name }) => name), ...new Set(groups)];
+  return [...new Set([...listed.map(({ name }) => name), ...groups, ...aliases.filter(isAddress)])];
 }
 
 async function readHostsFiles(files: ConfigFiles): Promise<readonly ListedHost[]> {

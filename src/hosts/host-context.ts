@@ -132,6 +132,7 @@ function connectionTo(
     nonce: newId(),
     hasPerson: terminal.hasPerson,
     now: clock.now,
+    sleep: clock.sleep,
     connectSeconds: Math.ceil(Math.min(MOST_CONNECT_SECONDS, timeout ?? MOST_CONNECT_SECONDS)),
     onRun: (line) => {
       if (settings.verbose) terminal.trace(`+ ${line}`);

@@ -1,8 +1,7 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, notOnHosts } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { readMarks } from '../model/marks.ts';
-import { notOnHosts } from '../model/not-on-hosts.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';

@@ -1,4 +1,5 @@
 // Connections to a host, with an ssh that does as it is told: which of them are used again, and what is said of one that ended.
+import { writeSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createConnection } from '../../src/host/ssh/connection.ts';
@@ -33,13 +34,21 @@ function shell(answers: number, message: string): ShellProcess {
 }
 
 /** `shells`: those that are started, in this order. Tells the socket of each of them. */
-function connectionWith(shells: readonly ShellProcess[], isShared = true) {
+function connectionWith(shells: readonly ShellProcess[], isShared = true, refusals: readonly string[] = []) {
   const left = [...shells];
+  const refused = [...refusals];
   const used: (string | undefined)[] = [];
+  const pauses: number[] = [];
   const programs: SshPrograms = {
     environment: {},
     uid: 0,
-    run: async (args) => (args.includes('-M') ? 0 : 1),
+    async run(args, messages) {
+      if (!args.includes('-M')) return 1;
+      const refusal = refused.shift();
+      if (refusal === undefined || messages === 'ignore') return 0;
+      writeSync(messages, refusal);
+      return 255;
+    },
     start(_, args) {
       used.push(args[args.indexOf('-S') + 1]);
       const next = left.shift();
@@ -57,8 +66,9 @@ function connectionWith(shells: readonly ShellProcess[], isShared = true) {
     connectSeconds: 5,
     onRun: () => undefined,
     now: () => 0,
+    sleep: async (milliseconds) => void pauses.push(milliseconds),
   });
-  return { connection, used };
+  return { connection, used, pauses };
 }
 
 const SILENT = Number.NEGATIVE_INFINITY;
@@ -91,4 +101,20 @@ test.each([
   });
   await vi.advanceTimersByTimeAsync(1000);
   await failed;
+});
+
+test('a server that drops a connection at once is asked again; one that refuses the user is not', async () => {
+  const dropped = 'kex_exchange_identification: Connection closed by remote host\r\n';
+  const busy = connectionWith([shell(9, '')], false, [dropped, dropped]);
+  expect(await busy.connection.read('true', LIMITS)).toMatchObject({ code: 0 });
+  expect(busy.pauses).toHaveLength(2);
+  const away = connectionWith(
+    [],
+    false,
+    Array.from({ length: 9 }, () => dropped),
+  );
+  await expect(away.connection.read('true', LIMITS)).rejects.toMatchObject({ code: 'unreachable' });
+  const refused = connectionWith([], false, ['kvm1: Permission denied (publickey).\r\n']);
+  await expect(refused.connection.read('true', LIMITS)).rejects.toThrow('Permission denied');
+  expect(refused.pauses).toEqual([]);
 });

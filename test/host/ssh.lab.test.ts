@@ -60,6 +60,7 @@ function connectTo(name: string, stop = new AbortController().signal): Connectio
     hasPerson: false,
     connectSeconds: 10,
     now: Date.now,
+    sleep,
     onRun: () => undefined,
   });
   open.push(made);

@@ -53,10 +53,18 @@ export interface ConnectionOptions {
   readonly onRun: (line: string) => void;
   /** Milliseconds. */
   readonly now: () => number;
+  readonly sleep: (milliseconds: number) => Promise<void>;
 }
 
 /** After a host was away for so long, nothing more is tried in this run: each attempt may take as long as the first. */
 const ABSENCE_SECONDS = 60;
+
+/**
+ * A server that is asked for many connections at once drops some of them before it has asked who is there (`MaxStartups` of
+ * sshd_config), as does a jump host. So it is asked again, after so many milliseconds and a share of them that differs by host.
+ */
+const PAUSES = [1000, 2000, 4000];
+const DROPPED = /kex_exchange_identification|Connection (closed|reset) by|Not allowed at this time/;
 
 /** How long the shell of a host may take for its first answer, with all profiles. */
 const HELLO: Limits = { mostBytes: 64 * 1024, seconds: 30 };
@@ -234,6 +242,11 @@ async function startMaster(options: ConnectionOptions, address: string, path: st
     }
   };
   let { code, text } = await attempt('yes');
+  for (const pause of PAUSES) {
+    if (code !== 255 || !DROPPED.test(text)) break;
+    await unlessStopped(options.sleep(pause * (1 + shareOf(options.nonce))), options.stop);
+    ({ code, text } = await attempt('yes'));
+  }
   if (code !== 0 && code !== 127 && hasPerson && /Permission denied|verification failed/i.test(text))
     ({ code, text } = await attempt('no'));
   if (code === 127)
@@ -242,6 +255,9 @@ async function startMaster(options: ConnectionOptions, address: string, path: st
     });
   if (code !== 0) throw unreachable(destination, lastOf(text));
 }
+
+/** A number from 0 to 1 that the random word gives. */
+const shareOf = (nonce: string): number => (nonce.charCodeAt(0) % 16) / 16;
 
 const lastOf = (text: string): string =>
   text
