@@ -18,12 +18,39 @@ export function savedVm(head: Uint8Array): string | null {
 
 /**
  * The beginning of such a file for the definition; QEMU's migration stream follows. Version 2: the magic, the version, the length of
- * the XML with its NUL, whether the VM was running, no compression, no cookie, and 14 unused words (in the byte order of the host).
+ * the XML with its NUL, whether the VM was running, the compression, no cookie, and 14 unused words (in the byte order of the host).
  */
-export function saveHead(xml: string): Uint8Array {
+export function saveHead(xml: string, compression: number): Uint8Array {
   const text = Buffer.from(`${xml}\0`);
   const header = Buffer.alloc(HEADER_BYTES);
-  header.write('LibvirtQemudSave', 'latin1');
-  for (const [i, word] of [2, text.length, 1].entries()) header.writeUInt32LE(word, 16 + 4 * i);
+  header.write(COMPLETE, 'latin1');
+  for (const [i, word] of [VERSION, text.length, 1, compression].entries())
+    header.writeUInt32LE(word, MAGIC_BYTES + 4 * i);
   return Buffer.concat([header, text]);
+}
+
+const COMPLETE = 'LibvirtQemudSave';
+const MAGIC_BYTES = 16;
+const VERSION = 2;
+/** The last one that is a stream: zstd. After it comes `sparse`, in which the memory has fixed places in the file. */
+const LAST_STREAM = 5;
+
+/** The migration stream in a file with saved memory. */
+export interface SavedStream {
+  /** Where it begins. */
+  readonly offset: number;
+  /** libvirt's number of its compression; 0: none. */
+  readonly compression: number;
+}
+
+/** Where the stream is; or why it is not found. `head`: the first bytes of the file. */
+export function savedStream(head: Uint8Array): SavedStream | string {
+  const header = Buffer.from(head);
+  if (header.length < HEADER_BYTES || !header.toString('latin1').startsWith(COMPLETE))
+    return 'it is not a complete file of saved memory';
+  const word = (i: number) => header.readUInt32LE(MAGIC_BYTES + 4 * i);
+  const compression = word(3);
+  if (word(0) !== VERSION || compression > LAST_STREAM)
+    return 'it has a format that kvmsnap does not know (snapshot_image_format in qemu.conf)';
+  return { offset: HEADER_BYTES + word(1), compression };
 }

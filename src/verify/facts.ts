@@ -6,6 +6,7 @@ import type { Session } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
 import { freeBytes, unlessOurs } from '../host/files.ts';
 import { type HostSecurity, readHostSecurity } from '../libvirt/host-security.ts';
+import { SAVE_HEAD_BYTES, type SavedStream, savedStream } from '../libvirt/save-file.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { toBytes } from '../libvirt/xml/domain.ts';
 import { type Element, elementsAt } from '../libvirt/xml/element.ts';
@@ -13,6 +14,7 @@ import { liveDefinition, storedDefinition } from '../libvirt/xml/snapshot.ts';
 import { parseElement } from '../libvirt/xml/xml.ts';
 import { inText } from '../model/text.ts';
 import { THROW_AWAY_PREFIX } from '../model/throw-away.ts';
+import { withImageFile } from '../qemu/image-file.ts';
 import type { Context } from '../run/context.ts';
 import type { VerifyRuleFacts } from './rules.ts';
 
@@ -32,8 +34,8 @@ export interface StageFacts extends VerifyRuleFacts {
 export interface SavedMemory {
   /** The image, or the memory file. */
   readonly path: string;
-  /** The id of the tag in the image; null: it is a file of its own. */
-  readonly tagId: string | null;
+  /** The id of the tag in the image; or where the memory is in a file of its own, or why that is unknown. */
+  readonly in: { readonly tagId: string } | { readonly stream: SavedStream | string };
   readonly bytes: number;
   /** The file from which it is resumed. */
   readonly saveFile: string;
@@ -89,15 +91,25 @@ async function readMemory(
   const { location, file } = snapshot.memory;
   if (location === 'external' && file !== null) {
     const found = await ctx.files.stat(file).catch(unlessOurs);
-    return found ? { path: file, tagId: null, bytes: found.sizeBytes, saveFile } : null;
+    const head = found && (await readHead(ctx, file));
+    return head ? { path: file, in: { stream: savedStream(head) }, bytes: found.sizeBytes, saveFile } : null;
   }
   for (const { target, tags } of disks) {
     const [entry] = entriesNamed(tags, snapshot.name);
     const part = parts.find((each) => each.target === target);
     if (entry && part && entry.vmStateBytes > 0)
-      return { path: part.path, tagId: entry.id, bytes: entry.vmStateBytes, saveFile };
+      return { path: part.path, in: { tagId: entry.id }, bytes: entry.vmStateBytes, saveFile };
   }
   return null;
+}
+
+/** The first bytes of a file; null if it cannot be read. */
+async function readHead({ files }: Context, path: string): Promise<Uint8Array | null> {
+  const read = await withImageFile(files, path, (file) => {
+    const head = new Uint8Array(SAVE_HEAD_BYTES);
+    return head.subarray(0, file.read(0, head));
+  });
+  return 'value' in read ? read.value : null;
 }
 
 /** For the overlay over a block device. */

@@ -1,9 +1,10 @@
 import { KvmsnapError } from '../errors.ts';
 import { saveHead } from '../libvirt/save-file.ts';
+import { withImageFile } from '../qemu/image-file.ts';
 import { readVmState } from '../qemu/vm-state.ts';
 import type { Context } from '../run/context.ts';
 import type { SavedMemory } from './facts.ts';
-import { errorIn, NotStarted } from './not-started.ts';
+import { errorIn, NotStarted, refusedByLibvirt } from './not-started.ts';
 import type { TemporaryFiles } from './stage.ts';
 
 /** Resumes the throw-away VM from the saved memory of the snapshot. */
@@ -41,7 +42,7 @@ export async function whileResumed<T>(
     ])
     .then(
       ({ stderr }) => {
-        failure ??= new NotStarted(errorIn(stderr.split(/^error: .*event/m)[0] ?? stderr));
+        failure ??= refusedByLibvirt(errorIn(stderr.split(/^error: .*event/m)[0] ?? stderr));
       },
       (error) => {
         failure ??= error;
@@ -68,17 +69,56 @@ async function isRunning({ virsh }: Context, uuid: string): Promise<boolean> {
 async function writeSaveFile(
   ctx: Context,
   xml: string,
-  { path, tagId, saveFile }: SavedMemory,
+  memory: SavedMemory,
   files: TemporaryFiles,
 ): Promise<void> {
+  const { path, saveFile } = memory;
   await files.expect(saveFile);
   const file = await ctx.files.create(saveFile, 0o600);
+  let failure: KvmsnapError | null = null;
+  const write = (piece: Uint8Array) =>
+    file.append(piece).catch((error: unknown) => {
+      failure = new KvmsnapError('check', `cannot write ${saveFile}: ${messageOf(error)}`, {
+        hint: 'make room on this file system',
+      });
+      throw error;
+    });
   try {
-    await file.append(saveHead(xml));
-    const problem = await readVmState(ctx.files, path, tagId ?? '', (piece) => file.append(piece));
-    if (problem !== null)
-      throw new KvmsnapError('check', `the saved memory in ${path} cannot be read: ${problem}`);
+    const problem = await writeMemory(ctx, xml, memory, write);
+    if (problem !== null) throw new NotStarted(`its saved memory in ${path} cannot be read: ${problem}`);
+  } catch (error) {
+    throw failure ?? error;
   } finally {
     await file.close();
   }
 }
+
+/** Why the memory cannot be read; null: all of it was written. */
+async function writeMemory(
+  { files }: Context,
+  xml: string,
+  { path, in: place }: SavedMemory,
+  write: (piece: Uint8Array) => Promise<void>,
+): Promise<string | null> {
+  if ('tagId' in place) {
+    await write(saveHead(xml, 0));
+    return readVmState(files, path, place.tagId, write);
+  }
+  if (typeof place.stream === 'string') return place.stream;
+  const { offset, compression } = place.stream;
+  await write(saveHead(xml, compression));
+  const read = await withImageFile(files, path, async (file) => {
+    const piece = new Uint8Array(PIECE_BYTES);
+    for (let at = offset, length = 0; at < file.size; at += length) {
+      length = file.read(at, piece);
+      if (length === 0) return 'it became shorter meanwhile';
+      await write(piece.subarray(0, length));
+    }
+    return null;
+  });
+  return 'value' in read ? read.value : 'it cannot be opened';
+}
+
+const PIECE_BYTES = 2 ** 20;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -57,14 +57,14 @@ export const VERIFY_RULES: readonly Rule<VerifyRuleFacts>[] = [
         : [],
   },
   {
-    id: 'memory-in-a-file',
+    id: 'unknown-memory',
     hazards: [],
     severity: 'error',
     find: ({ memory }) =>
-      memory !== null && memory.tagId === null
+      memory !== null && 'stream' in memory.in && typeof memory.in.stream === 'string'
         ? [
             {
-              what: 'the memory is in a file of its own, and --memory is for internal snapshots',
+              what: `the saved memory in ${memory.path} cannot be used: ${memory.in.stream}`,
               hint: 'leave out --memory to see whether the guest boots',
             },
           ]

@@ -9,7 +9,7 @@ import { changedAt, elementXml } from '../libvirt/xml/change.ts';
 import { overlayArguments } from '../qemu/serving.ts';
 import type { Context } from '../run/context.ts';
 import type { StageFacts } from './facts.ts';
-import { errorIn, NotStarted } from './not-started.ts';
+import { errorIn, refusedByLibvirt } from './not-started.ts';
 import { whileResumed } from './resume.ts';
 import { throwAwayDefinition } from './throw-away.ts';
 
@@ -144,9 +144,9 @@ async function requireStarted(ctx: Context, virsh: Running): Promise<void> {
   while (!virsh.said().includes(DONE) && !hasEnded) await ctx.clock.sleep(POLL_MILLISECONDS);
   if (hasEnded) {
     const { stderr, exitCode } = await virsh.ended;
-    throw new NotStarted(stderr.trim() || `virsh ended with exit code ${exitCode}`);
+    throw refusedByLibvirt(stderr.trim() || `virsh ended with exit code ${exitCode}`);
   }
-  if (!/^Domain .* created from /m.test(virsh.said())) throw new NotStarted(errorIn(virsh.errors()));
+  if (!/^Domain .* created from /m.test(virsh.said())) throw refusedByLibvirt(errorIn(virsh.errors()));
 }
 
 /** libvirt may look at the disk before QEMU does. */

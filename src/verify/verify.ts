@@ -5,12 +5,12 @@ import { unlessOurs } from '../host/files.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
 import { isThrowAway, THROW_AWAY_PREFIX } from '../model/throw-away.ts';
-import { findTableDamage } from '../qemu/snapshot-tables.ts';
 import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
 import { operate } from '../run/operation.ts';
 import { type PlannedCommand, showPlan } from '../run/show.ts';
 import type { VerifyOptions } from './command.ts';
+import { findDamage } from './damage.ts';
 import { readStage, type StageFacts } from './facts.ts';
 import { NotStarted } from './not-started.ts';
 import { plannedLines, showVerdict } from './report.ts';
@@ -110,15 +110,6 @@ async function keepVerdict(
   await operate(ctx, redescribe(domain.uuid, snapshot.name, change));
 }
 
-/** Why QEMU does not find the data of the snapshot in an image, such as `disk vda: /vm/a.qcow2 is damaged: ...`; null: it does. */
-async function findDamage({ files }: Context, { parts }: Session): Promise<string | null> {
-  for (const { target, path, tagId } of parts) {
-    const damage = tagId === null ? null : await findTableDamage(files, path, tagId);
-    if (damage !== null) return `disk ${target}: ${path} is damaged: ${damage}`;
-  }
-  return null;
-}
-
 function notProven({ domain, snapshot }: Session, { what, screenshot }: Verdict): KvmsnapError {
   const about = `${inText(snapshot.name)} of ${inText(domain.name)}`;
   const help = {
@@ -177,8 +168,7 @@ async function watch(
     });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
-    const what = `libvirt could not start a VM from it: ${error.message}`;
-    return { outcome: 'failed', what, seconds: seconds(), screenshot: null };
+    return { outcome: 'failed', what: error.message, seconds: seconds(), screenshot: null };
   } finally {
     ctx.terminal.progress('');
   }

@@ -8,7 +8,7 @@ const stored = (inner: string) => parseElement(`<domain xmlns:qemu='x'><name>web
 const devices = (inner: string) => stored(`<devices>${inner}</devices>`);
 
 /** In an image; 10 MiB. */
-const MEMORY = { path: '/vm/a.qcow2', tagId: '1', bytes: 10 * MIB, saveFile: '/vm/memory.save' };
+const MEMORY = { path: '/vm/a.qcow2', in: { tagId: '1' }, bytes: 10 * MIB, saveFile: '/vm/memory.save' };
 
 const facts = (changes: Partial<VerifyRuleFacts> = {}): VerifyRuleFacts => ({
   ...{ stored: devices(''), resumes: false, memory: null },
@@ -75,14 +75,19 @@ describeCases(
         },
       ],
     },
-    'memory-in-a-file': {
+    'unknown-memory': {
       severity: 'error',
       cases: [
         { says: 'in an image', facts: resumed(), finds: [] },
         {
           says: 'in a file',
-          facts: resumed({ memory: { ...MEMORY, tagId: null } }),
-          finds: [{ what: /in a file of its own/, hint: /leave out --memory/ }],
+          facts: resumed({ memory: { ...MEMORY, in: { stream: { offset: 92, compression: 0 } } } }),
+          finds: [],
+        },
+        {
+          says: 'in a file of another format',
+          facts: resumed({ memory: { ...MEMORY, in: { stream: 'it is odd' } } }),
+          finds: [{ what: /cannot be used: it is odd/, hint: /leave out --memory/ }],
         },
       ],
     },

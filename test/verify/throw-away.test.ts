@@ -91,7 +91,7 @@ test('the security of the host, as libvirt tells it', () => {
 
 test('the head of a save file is one that libvirt and kvmsnap read', () => {
   const uuid = '38aa2dd7-6a29-4ec2-8c65-e3d05ae2c3f1';
-  const head = Buffer.from(saveHead(`<domain><uuid>${uuid}</uuid></domain>`));
+  const head = Buffer.from(saveHead(`<domain><uuid>${uuid}</uuid></domain>`, 0));
   expect(savedVm(head)).toBe(uuid);
   expect([head.readUInt32LE(16), head.readUInt32LE(20), head.at(-1)]).toEqual([2, head.length - 92, 0]);
 });
