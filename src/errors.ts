@@ -129,6 +129,11 @@ export class KvmsnapError extends Error {
   get exitCode(): number {
     return FAILURES[this.code].exitCode;
   }
+
+  /** The message without its subject, for a row of a table that names the subject already. */
+  get why(): string {
+    return this.findings.map(({ message }) => message).join('; ');
+  }
 }
 
 /** What to do about a finding, on one line; several commands are no line, and stand in the findings alone. */

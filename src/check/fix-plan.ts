@@ -165,7 +165,7 @@ function register({ snapshots, stored, images }: CheckFacts): Fix[] {
       why: [
         ...(images.length > 0
           ? [
-              'the image that the VM uses holds the snapshot (same name, date and memory size), but libvirt looks for it elsewhere',
+              'the image that the VM uses contains the snapshot (same name, date and memory size), but libvirt looks for it elsewhere',
             ]
           : []),
         ...(moved.length > 0
@@ -258,7 +258,7 @@ function close({ readableFiles, users }: CheckFacts): Fix[] {
     .map((path) => ({
       rule: 'readable-file',
       what: `allow only the owner to read ${path}`,
-      why: 'the file belongs to a snapshot and holds data of the guest, and other users of this host can read it',
+      why: 'the file belongs to a snapshot and contains data of the guest, and other users of this host can read it',
       assumed: null,
       snapshot: null,
       action: { kind: 'chmod', path },

@@ -24,7 +24,7 @@ export const FIX_COLUMNS: readonly Column<FixRow>[] = [
     title: 'RESULT',
     kind: 'text',
     wraps: true,
-    value: ({ result: { outcome, failure } }) => (failure ? `${outcome}: ${failure.message}` : outcome),
+    value: ({ result: { outcome, failure } }) => (failure ? `${outcome}: ${failure.why}` : outcome),
     tone: ({ result }) => (result.outcome === 'failed' ? 'bad' : 'plain'),
   },
 ];

@@ -8,10 +8,10 @@ import type { Bound, Limit } from '../model/input/limit.ts';
 import { parseLabel } from '../prune/rule-options.ts';
 import type { Limits } from './rules/limits.ts';
 
-/** The options of `check` that set limits, each as `CRIT` or `WARN:CRIT`. */
+/** The options of `check` that set limits, each as `ERROR` or `WARNING:ERROR`. */
 
 /** The heading of these options in help. */
-const LIMITS = 'Limits: CRIT (error) or WARN:CRIT, such as 26h:50h:';
+const LIMITS = 'Limits (for an error, or WARNING:ERROR, such as 26h:50h):';
 
 export const withLimits = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
@@ -27,10 +27,10 @@ export const withLimits = <Args extends unknown[], Values extends OptionValues>(
     .option('--most <n>', 'fail if a VM has more snapshots than this: 20', limitOf(toCount))
     .option(
       '--holds <space>',
-      'fail if the snapshots of a VM hold more disk space than this: 50G',
+      'fail if the snapshots of a VM use more disk space than this: 50G',
       limitOf(toSpace),
     )
-    .option('--verified <span>', 'fail if no snapshot was proven within this time: 8d', limitOf(toAge))
+    .option('--verified <span>', 'fail if verify has proven no snapshot within this time: 8d', limitOf(toAge))
     .option('--depth <n>', 'fail if a disk has more overlays than this: 15', limitOf(toCount))
     .addOption(
       new MeantOption(
@@ -59,17 +59,17 @@ export function toLimits({ label, maxAge, oldest, most, holds, depth, verified }
   };
 }
 
-/** A parser for `CRIT` and `WARN:CRIT`; `toBound` parses each of the two. */
+/** A parser for `ERROR` and `WARNING:ERROR`; `toBound` parses each of the two. */
 const limitOf =
   (toBound: (text: string) => Bound) =>
   (text: string): Limit => {
     const parts = text.split(':');
-    if (parts.length > 2 || parts.includes('')) throw unfit('Expected CRIT or WARN:CRIT.');
+    if (parts.length > 2 || parts.includes('')) throw unfit('expected one limit, or two as WARNING:ERROR');
     const [warn = null, crit] = parts.length === 1 ? [null, text] : parts;
     const limit = { warn: warn === null ? null : toBound(warn), crit: toBound(crit ?? '') };
     if (limit.warn && limit.warn.amount > limit.crit.amount)
       throw unfit(
-        'The limit of the warning comes first, and must not be larger than that of the error.',
+        'the limit of the warning comes first, and must not be larger than that of the error',
         `did you mean ${crit}:${warn}?`,
       );
     return limit;
@@ -84,6 +84,6 @@ const toCount = (text: string): Bound => ({ amount: parseCount(text), says: text
 
 function toSpace(text: string): Bound {
   const bytes = parseBytes(text);
-  if (bytes === null) throw unfit('Expected an amount of space.', 'write for example 500M, 50G or 1.5T');
+  if (bytes === null) throw unfit('expected an amount of space', 'write for example 500M, 50G or 1.5T');
   return { amount: bytes, says: text };
 }

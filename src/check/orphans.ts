@@ -113,7 +113,7 @@ function completeness(
     // it cannot be known whether the snapshot includes the NVRAM
     domain.pflash !== null &&
       'the VM has UEFI firmware, and it is unknown whether the snapshot includes the NVRAM',
-    memories > 1 && `${memories} disks hold saved memory for it, and a snapshot can have only one`,
+    memories > 1 && `${memories} disks contain saved memory for it, and a snapshot can have only one`,
     Math.max(...dates) - Math.min(...dates) > SECONDS_BETWEEN_DISKS &&
       'its tags in the disks are from different times, so they are not one snapshot',
   ];
@@ -136,8 +136,8 @@ function diskReason(disk: Disk, image: DiskImage | undefined, name: string): str
   if (disk.snapshot !== null && disk.snapshot !== 'internal')
     return `the VM's XML has snapshot='${disk.snapshot}' for disk ${target}`;
   const copies = tagsNamed(image, name).length;
-  if (copies === 0) return `disk ${target} does not hold it`;
-  if (copies > 1) return `disk ${target} holds it ${copies} times`;
+  if (copies === 0) return `disk ${target} does not contain it`;
+  if (copies > 1) return `disk ${target} contains it ${copies} times`;
   const other = tagWithId(image, name);
   return other ? `in disk ${target} its name is the id of ${inText(other.name)}` : null;
 }

@@ -12,8 +12,8 @@ export interface Age {
 /** `90min`, `26h`, `8d`, `6mo`: how old something may be. */
 export function parseAge(text: string): Age {
   const span = parseSpan(text);
-  if (span === null) throw unfit('Expected a time span.', 'write for example 90min, 26h, 8d, 2w or 6mo');
+  if (span === null) throw unfit('expected a time span', 'write for example 90min, 26h, 8d, 2w or 6mo');
   if (saysMonthsByM(text))
-    throw unfit("'m' may mean minutes or months.", 'write min or mo, such as 90min or 6mo');
+    throw unfit("'m' may mean minutes or months", 'write min or mo, such as 90min or 6mo');
   return { seconds: ageSeconds(span), says: text };
 }

@@ -5,6 +5,7 @@ import type { Spoken } from './spoken.ts';
 import { unknownCommand } from './understand.ts';
 import { splitHint } from './values.ts';
 import { VerbError } from './verb.ts';
+import { inPlainWords } from './wrong-value.ts';
 
 /** Turns commander's errors about a command line into failures of this program. */
 
@@ -23,7 +24,8 @@ export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spo
       : program.commands.find((each) => each.name() === operand || each.aliases().includes(operand ?? ''));
   const [, text = '', suggestion] =
     /^(?:error: )?(.*?)(?:\n\(Did you mean ([^\n]*)\?\))?$/s.exec(thrown.message) ?? [];
-  const { says, hint } = splitHint(text);
+  const { says: original, hint } = splitHint(text);
+  const says = inPlainWords(original);
   const [, option] = thrown.code === 'commander.unknownOption' ? (/'(.+)'$/s.exec(says) ?? []) : [];
   const meant =
     hint ??

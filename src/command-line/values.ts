@@ -6,7 +6,7 @@ import { type Meaning, MeantOption } from './meaning.ts';
 /** Separates the problem from the hint; an argument of a process cannot contain it. */
 const HINT = '\0';
 
-/** The error for an invalid value; `hint` says what to write instead. */
+/** The error for an invalid value: `why` follows a colon, and `hint` says what to write instead. */
 export const unfit = (why: string, hint = '') =>
   new InvalidArgumentError(hint === '' ? why : `${why}${HINT}${hint}`);
 
@@ -18,14 +18,14 @@ export function splitHint(message: string): { readonly says: string; readonly hi
 
 /** `0`, `7`: a whole number of at most six digits. */
 export function parseCount(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw unfit('Expected a whole number, 0 or greater.');
+  if (!/^\d{1,6}$/.test(text)) throw unfit('expected a whole number, 0 or greater');
   return Number(text);
 }
 
 /** A whole number, 1 or greater. */
 export function parseJobs(text: string): number {
   const jobs = parseCount(text);
-  if (jobs < 1) throw unfit('Expected a whole number, 1 or greater.');
+  if (jobs < 1) throw unfit('expected a whole number, 1 or greater');
   return jobs;
 }
 
@@ -36,7 +36,7 @@ export function parseDuration(text: string): number {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(s|m|min|h)?$/.exec(text) ?? [];
   const seconds = Number(number) * (SECONDS[unit] ?? 1);
   if (!(seconds >= 0) || seconds > 2_000_000)
-    throw unfit('Expected a duration such as 30s, 10min or 2h, at most 23 days.');
+    throw unfit('expected a duration such as 30s, 10min or 2h, at most 23 days');
   return seconds;
 }
 

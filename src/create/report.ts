@@ -90,9 +90,11 @@ const RESULT: Column<CreateResult> = {
   title: 'RESULT',
   kind: 'text',
   wraps: true,
-  // if the snapshot was taken, the failures are those of its prune
   value: ({ outcome, value, failures }) =>
-    [value?.snapshot ? takenWords(value) : outcome, ...failures.map(({ message }) => message)].join(': '),
+    value?.snapshot
+      ? // the failures are those of its prune
+        [takenWords(value), ...failures.map(({ message }) => message)].join(': ')
+      : [outcome, ...failures.map(({ why }) => why)].join(': '),
   data: ({ outcome }) => outcome,
   tone: ({ outcome }) => (outcome === 'done' ? 'good' : outcome === 'failed' ? 'bad' : 'warn'),
 };
@@ -169,7 +171,11 @@ export async function report(
       sections: [section({ columns: COLUMNS, rows: results, beneath: beneath(ctx) }), ...prunedSections],
       csv: section({ columns: CSV, rows: results }),
       names,
-      remarks: [...(single ? [] : [sumLine(results)]), ...prunedLines(ctx, pruned), ...lines],
+      remarks: [
+        ...(single ? [] : [sumLine(results, conclusion !== null && ctx.terminal.isOneStream)]),
+        ...prunedLines(ctx, pruned),
+        ...lines,
+      ],
     });
   }
   const end = await concludeSpace(ctx, conclusion, space);
@@ -193,9 +199,10 @@ export async function reportPlan(
   });
 }
 
-/** `3 snapshots taken, 1 VM failed, 40 skipped`. */
-function sumLine(results: readonly CreateResult[]): string {
+/** `3 snapshots taken, 1 VM failed, 40 skipped`; only the first of these if an error beside it tells the others. */
+function sumLine(results: readonly CreateResult[], errorTellsOthers: boolean): string {
   const taken = counted(results.filter(({ value }) => value?.snapshot).length, 'snapshot');
+  if (errorTellsOthers) return `${taken} taken`;
   const without = (wanted: Outcome) =>
     results.filter(({ outcome, value }) => outcome === wanted && !value?.snapshot).length;
   const others = (['failed', 'skipped', 'not reached'] as const)

@@ -51,7 +51,6 @@ const parsed =
   <Spec>(parse: (text: string) => Spec | null, form: string) =>
   (text: string): Typed<Spec> => {
     const spec = parse(text);
-    if (spec === null)
-      throw unfit('It has the wrong form.', `expected ${form}; write a comma in a path twice`);
+    if (spec === null) throw unfit(`expected ${form}`, 'write a comma in a path twice');
     return { text, spec };
   };

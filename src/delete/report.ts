@@ -59,7 +59,7 @@ const COLUMNS: readonly Column<Row>[] = [
     title: 'RESULT',
     kind: 'text',
     wraps: true,
-    value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.message}` : outcome),
+    value: ({ outcome, failure }) => (failure ? `${outcome}: ${failure.why}` : outcome),
     data: ({ outcome }) => outcome,
     tone: ({ outcome }) => (outcome === 'deleted' ? 'plain' : 'bad'),
   },

@@ -50,7 +50,7 @@ export const REDEFINE_RULES: readonly Rule<RegisterFacts>[] = [
           ? []
           : [
               {
-                what: `disk ${disk.target} holds ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so a revert to it would fail`,
+                what: `disk ${disk.target} contains ${count === 0 ? 'no snapshot' : `${count} snapshots`} of that name, so a revert to it would fail`,
                 hint: 'the snapshot belongs to another VM or image, or its data is gone',
               },
             ];

@@ -14,7 +14,7 @@ export function parseMove(text: string): Move {
   const [from, to] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)].map((path) =>
     path.replace(/\/+$/, ''),
   );
-  if (!from?.startsWith('/') || !to) throw unfit('Expected two absolute paths: /old/path=/new/path.');
+  if (!from?.startsWith('/') || !to) throw unfit('expected two absolute paths: /old/path=/new/path');
   return { from, to };
 }
 

@@ -135,10 +135,10 @@ function problemOf({ name, createdAtSeconds }: Snapshot, image: DiskImage | unde
   if (image?.kind !== 'seen') return 'cannot be inspected';
   const tags = tagsNamed(image, name);
   const [tag] = tags;
-  if (!tag) return 'holds no snapshot of that name';
-  if (tags.length > 1) return `holds ${tags.length} snapshots of that name`;
+  if (!tag) return 'contains no snapshot of that name';
+  if (tags.length > 1) return `contains ${tags.length} snapshots of that name`;
   const later = tag.createdAtSeconds - createdAtSeconds;
   return later >= -EARLIER_SECONDS && later <= LATER_SECONDS
     ? null
-    : 'holds a snapshot of that name from another time';
+    : 'contains a snapshot of that name from another time';
 }

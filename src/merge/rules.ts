@@ -90,7 +90,7 @@ export const MERGE_RULES: readonly Rule<MergeFacts>[] = [
           ownUses(facts, path)
             .filter(({ kind }) => kind === 'state')
             .map(({ snapshots }) => ({
-              what: `disk ${target}: ${path} would be changed or removed, but it holds the state of ${allInText(snapshots)}`,
+              what: `disk ${target}: ${path} would be changed or removed, but it contains the state of ${allInText(snapshots)}`,
               hint: `delete ${snapshots.length === 1 ? 'this snapshot' : 'these snapshots'} first, if you can do without`,
               command: kvmsnapLine('delete', [facts.vm.domain.name, ...snapshots]),
             })),

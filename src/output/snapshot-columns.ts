@@ -178,7 +178,7 @@ export function listedColumns<Report>(columns: readonly Column<Report>[]): Colum
 export function legend(snapshots: readonly SnapshotReport[]): string[] {
   const marks = [
     ...(snapshots.some(({ isCurrent }) => isCurrent) ? ['* the current snapshot'] : []),
-    ...(snapshots.some(({ held }) => held) ? ['H held: neither delete nor prune removes it'] : []),
+    ...(snapshots.some(({ held }) => held) ? ['H on hold: neither delete nor prune removes it'] : []),
     ...(snapshots.some(({ readers }) => readers.length > 0)
       ? ['R read by kvmsnap now: neither delete nor prune removes it meanwhile']
       : []),

@@ -2,6 +2,7 @@ import type { AnyCommand } from '../command-line/commander.ts';
 import { afterDashes, commandCalled, optionsOf, splitLine } from '../command-line/line.ts';
 import { type KnownOption, type Part, partsOf } from '../command-line/parts.ts';
 import { splitHint } from '../command-line/values.ts';
+import { missingValue, wrongValue } from '../command-line/wrong-value.ts';
 import { KvmsnapError } from '../errors.ts';
 import { nearest } from '../model/names.ts';
 import type { PolicyLine } from './policy-lines.ts';
@@ -95,24 +96,21 @@ function problemOf(
       NOT_IN_A_POLICY.includes(option.attributeName()),
       { says: `a policy cannot contain '${spelled(line.words)}'`, hint: 'write it on the command line' },
     ],
-    [required && line.words.length === 1 && !hasValue && !value, { says: `option '${flags}' needs a value` }],
+    [required && line.words.length === 1 && !hasValue && !value, { says: missingValue(flags) }],
     [
       required ? line.hasMore : hasValue,
-      { says: `option '${flags}' takes no ${required ? 'second ' : ''}value` },
+      { says: `${option.long} takes no ${required ? 'second ' : ''}value` },
     ],
   ];
-  return problems.find(([is]) => is)?.[1] ?? (value === null ? null : unfitValue(option, value));
+  return problems.find(([is]) => is)?.[1] ?? (value === null ? null : invalid(option, value));
 }
 
-function unfitValue(option: KnownOption, value: string): Wrong | null {
+function invalid(option: KnownOption, value: string): Wrong | null {
   try {
     option.parseArg?.(value, undefined as never);
     return null;
   } catch (error) {
     const { says, hint } = splitHint(error instanceof Error ? error.message : String(error));
-    return {
-      says: `option '${option.flags}' argument '${value}' is invalid. ${says}`,
-      hint: hint ?? undefined,
-    };
+    return { says: wrongValue(option.flags, value, says), hint: hint ?? undefined };
   }
 }

@@ -61,7 +61,7 @@ const REASONS: Column<Row> = {
   kind: 'text',
   wraps: true,
   value: ({ decision, failure }) =>
-    failure?.message ?? (decision?.reasons.join(', ') || (decision?.keep ? null : 'no rule')),
+    failure?.why ?? (decision?.reasons.join(', ') || (decision?.keep ? null : 'no rule')),
   data: ({ decision }) => decision?.reasons.join(', ') ?? null,
 };
 const FREES: Column<Row> = {

@@ -70,7 +70,7 @@ function noteNone(
 ): void {
   if (!results.every(({ value }) => value?.rows.length === 0)) return;
   const ways = [
-    ...(label === null ? [] : [`has the label '${label}'`]),
+    ...(label === null ? [] : [`has the label ${label}`]),
     ...(matches ? ['matches the pattern'] : []),
   ];
   ctx.terminal.note(`note: nothing to prune: no snapshot of ${whose(results)} ${ways.join(' or ')}`);

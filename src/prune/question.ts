@@ -91,7 +91,7 @@ async function questionOf(
   const held = all.flatMap(({ vm, plan }) =>
     plan
       .filter(({ snapshot }) => snapshot.held)
-      .map(({ snapshot }) => `${vm.domain.name}: ${inText(snapshot.name)} is held and stays`),
+      .map(({ snapshot }) => `${vm.domain.name}: ${inText(snapshot.name)} is on hold and stays`),
   );
   const refused = all.flatMap((each) =>
     each.refused.map(({ failure }) => `${each.vm.domain.name}: not deleted: ${failure.message}`),

@@ -58,17 +58,14 @@ export interface ScopeOptions extends RuleOptions {
 /** Parses a label, with which names of snapshots can begin. Throws for any other text. */
 export function parseLabel(text: string): string {
   const problem = labelProblem(text);
-  if (problem !== null) throw unfit(`It cannot be used as a label: ${problem}.`);
+  if (problem !== null) throw unfit(problem);
   return text;
 }
 
 function parseKeepWithin(text: string): Span {
   const span = parseSpan(text);
   if (span === null)
-    throw unfit(
-      'Expected a time span.',
-      'write for example 90min, 36h, 14d, 8w, 6mo (months; also 6m) or 2y',
-    );
+    throw unfit('expected a time span', 'write for example 90min, 36h, 14d, 8w, 6mo (months; also 6m) or 2y');
   return span;
 }
 
@@ -76,8 +73,8 @@ function parseSpace(text: string): FreeMin {
   const space = parseFreeMin(text);
   if (space === null)
     throw unfit(
-      'Expected an amount of space.',
-      'a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
+      'expected an amount of space',
+      'write a part of the file system, such as 20%, or bytes with their unit: 500M, 50G, 1.5T',
     );
   return space;
 }

@@ -184,7 +184,7 @@ function noteSkips(
 ): void {
   for (const { vm, failures } of results)
     if (!failures.every(isRow))
-      ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ message }) => message).join('; ')}`);
+      ctx.terminal.note(`skipped ${inText(vm.name)}: ${failures.map(({ why }) => why).join('; ')}`);
 }
 
 /** Prints on which VMs no work was begun before a signal, and on which it was not finished. */

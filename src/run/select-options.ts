@@ -44,7 +44,7 @@ export const strictOption = () =>
 /** `nightly`, `@nightly` -> the name of a policy. */
 export function parsePolicyName(text: string): string {
   const name = text.replace(/^@/, '');
-  if (!isPolicyName(name)) throw unfit('Expected the name of a policy, such as nightly.');
+  if (!isPolicyName(name)) throw unfit('expected the name of a policy, such as nightly');
   return name;
 }
 

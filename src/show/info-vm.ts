@@ -68,7 +68,13 @@ const INSIDE_COLUMNS: readonly Column<Inside>[] = [
     leaves: LEAVES.created,
     value: ({ tag }) => tag.createdAtSeconds,
   },
-  { key: 'vmStateBytes', title: 'MEMORY', kind: 'bytes', value: ({ tag }) => tag.vmStateBytes },
+  {
+    key: 'vmStateBytes',
+    title: 'MEMORY',
+    kind: 'bytes',
+    value: ({ tag }) => tag.vmStateBytes || null,
+    data: ({ tag }) => tag.vmStateBytes,
+  },
 ];
 
 const MEMORY_REMARK =

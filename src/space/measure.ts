@@ -188,7 +188,8 @@ function costInside(
   if (disk.space.kind === 'unmeasured') return none(disk.space.detail);
   if (disk.image && source !== null && disk.image.path !== source) return none(`it is in ${source}`);
   const [found, ...others] = disk.space.snapshots.filter((each) => each.name === name);
-  if (!found || others.length > 0) return none(`the image holds it ${found ? others.length + 1 : 0} times`);
+  if (!found || others.length > 0)
+    return none(`the image contains it ${found ? others.length + 1 : 0} times`);
   return { target, source, cost: toCost(found), problem: null };
 }
 

@@ -28,7 +28,7 @@ export async function verifyNewest(
     const { name, uuid } = reading.domain;
     const { newest } = watched((await completeVm(ctx, reading)).snapshots, label);
     if (newest === null)
-      throw new KvmsnapError('not-found', `${inText(name)} has no snapshot with the label '${label}'`);
+      throw new KvmsnapError('not-found', `${inText(name)} has no snapshot with the label ${label}`);
     const value = await verifyOne(ctx, uuid, newest.name, options);
     const failures = 'failure' in value && value.failure ? [value.failure] : [];
     return { value, failures, succeeded: 1 - failures.length };

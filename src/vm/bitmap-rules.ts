@@ -28,7 +28,7 @@ function bitmapFinding(target: string, image: DiskImage | undefined, consequence
   if (!top || bitmaps.length === 0) return null;
   const names = allInText(bitmaps);
   return {
-    what: `disk ${target}: ${top.path} holds ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
+    what: `disk ${target}: ${top.path} contains ${bitmaps.length === 1 ? 'the dirty bitmap' : 'the dirty bitmaps'} ${names} of a backup tool, and ${consequence}`,
     hint: `if no backup continues from ${bitmaps.length === 1 ? 'it, remove it' : 'them, remove them'} while the VM is off; the next backup is then a full one`,
     ...inOrder(
       bitmaps.map((name) => commandLine('qemu-img', ['bitmap', '--remove', '-f', 'qcow2', top.path, name])),

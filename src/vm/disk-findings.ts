@@ -9,6 +9,13 @@ import {
   type Tag,
   tagsIn,
 } from '../model/image.ts';
+import {
+  type DaemonVersion,
+  isBefore,
+  isFrom,
+  REVERTS_EXTERNAL,
+  spelled,
+} from '../model/libvirt-versions.ts';
 import { baseName } from '../model/paths.ts';
 import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
 import type { Finding } from '../model/rule.ts';
@@ -16,6 +23,12 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { convertLine } from '../qemu/command-lines.ts';
 
 /** Findings about a VM's disks and images, with the commands that fix them, for several rules. */
+
+/** A VM, and the libvirtd that runs it. */
+interface OfVm {
+  readonly domain: Domain;
+  readonly daemonVersion: DaemonVersion;
+}
 
 /** The disks that take part in a snapshot. */
 export const participants = (domain: Domain): Disk[] => domain.disks.filter(takesPart);
@@ -71,10 +84,10 @@ const inXml = ({ driver }: Disk): string =>
  * The finding for a disk that is not qcow2, with the format of the file and of the XML, and with the edit or conversion
  * that makes it qcow2.
  */
-export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
+export function formatFinding(vm: OfVm, disk: Disk, image: DiskImage | undefined): Finding | null {
   const believed = formatOf(disk);
   const header = foreignHeader(disk, image);
-  if (header) return headerRefusal(domain, disk, header, image);
+  if (header) return headerRefusal(vm, disk, header, image);
   const place = disk.source ?? disk.storage;
   if (image?.kind === 'seen') {
     const { format: found, looksLike } = image.chain[0];
@@ -84,7 +97,7 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
         found === believed
           ? `disk ${disk.target} (${place}) is ${found}, and internal snapshots need qcow2`
           : `disk ${disk.target} (${place}): the file is ${found}, but ${inXml(disk)}`,
-      ...(looksLike?.mayName ? namingOthers(disk, looksLike) : fix(domain, disk, found, image)),
+      ...(looksLike?.mayName ? namingOthers(disk, looksLike) : fix(vm, disk, found, image)),
     };
   }
   if (image?.kind !== 'unseen') return null;
@@ -92,16 +105,11 @@ export function formatFinding(domain: Domain, disk: Disk, image: DiskImage | und
   if (format === 'qcow2' && believed === 'qcow2') return null;
   const why = format === believed ? 'and internal snapshots need qcow2' : `but ${inXml(disk)}`;
   const what = `disk ${disk.target} (${place}) is ${format} according to the ${image.source}, ${why}`;
-  return { what, ...fix(domain, disk, format) };
+  return { what, ...fix(vm, disk, format) };
 }
 
-const fix = (
-  domain: Domain,
-  disk: Disk,
-  found: string,
-  image?: DiskImage,
-): Pick<Finding, 'hint' | 'command'> =>
-  found === 'qcow2' ? correction(domain, disk) : conversion(domain, disk, found, formatOf(disk), image);
+const fix = (vm: OfVm, disk: Disk, found: string, image?: DiskImage): Pick<Finding, 'hint' | 'command'> =>
+  found === 'qcow2' ? correction(vm.domain, disk) : conversion(vm, disk, found, formatOf(disk), image);
 
 /**
  * There is no command here: only a person can know whether it is safe to open the file as the format that it looks
@@ -118,16 +126,12 @@ function namingOthers({ source }: Disk, { format, names }: Appearance): Pick<Fin
  * The finding for an internal snapshot of a disk that is raw for libvirt; a header that the guest has written stays
  * data.
  */
-function headerRefusal(
-  domain: Domain,
-  disk: Disk,
-  header: Appearance,
-  image: DiskImage | undefined,
-): Finding {
+function headerRefusal(vm: OfVm, disk: Disk, header: Appearance, image: DiskImage | undefined): Finding {
+  const { domain } = vm;
   const { what, hint } = headerFinding(disk, header);
   const own = `if you have put a ${header.format} image there yourself, set <driver name='qemu' type='${header.format}'/> for ${disk.target}`;
   if (header.mayName) {
-    const asRaw = conversion(domain, disk, 'raw', 'raw', image);
+    const asRaw = conversion(vm, disk, 'raw', 'raw', image);
     return { what, ...asRaw, hint: `${hint}; then ${asRaw.hint}. Only ${own}` };
   }
   // the guest can change what the header names until the VM stops
@@ -142,12 +146,18 @@ const correction = (domain: Domain, { target }: Disk): Pick<Finding, 'hint' | 'c
   command: editCommand(domain),
 });
 
-/** The alternative for a VM whose disks have to stay as they are. */
-export const EXTERNAL_INSTEAD = 'with libvirt 9.9 or newer, take an external snapshot instead (--external)';
+/** The alternative for a VM whose disks have to stay as they are; null if this libvirt could not revert to it. */
+export function externalInstead(version: DaemonVersion): string | null {
+  if (isBefore(version, REVERTS_EXTERNAL)) return null;
+  const since = isFrom(version, REVERTS_EXTERNAL)
+    ? ''
+    : `with libvirt ${spelled(REVERTS_EXTERNAL)} or newer, `;
+  return `${since}take an external snapshot instead (--external)`;
+}
 
 /** The advice to convert a disk into a qcow2 file, or to keep the disk and take an external snapshot. */
 function conversion(
-  domain: Domain,
+  { domain, daemonVersion }: OfVm,
   disk: Disk,
   found: string,
   believed: string,
@@ -169,7 +179,8 @@ function conversion(
     };
   }
   // libvirt cannot revert a volume of a pool to an external snapshot
-  const keeps = found === believed && disk.pool === null ? `. Or, ${EXTERNAL_INSTEAD}` : '';
+  const instead = found === believed && disk.pool === null ? externalInstead(daemonVersion) : null;
+  const keeps = instead === null ? '' : `. Or ${instead}`;
   const isFree = (path: string) => !domain.disks.some(({ source }) => source === path);
   const seen = image?.kind === 'seen' ? image.copyTo : undefined;
   const target = seen ?? copyNames(disk.source).find(isFree) ?? '';
@@ -204,14 +215,14 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
 }
 
 /** The finding about a qcow2 image that cannot hold snapshots; null for any other image. */
-export function unsupportedImage(domain: Domain, disk: Disk, image: DiskImage | undefined): Finding | null {
+export function unsupportedImage(vm: OfVm, disk: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
   if (!top) return null;
   const what = `disk ${disk.target} (${disk.source}): the image`;
   if (top.dataFile !== null)
     return {
       what: `${what} keeps its data in ${top.dataFile}, and QEMU takes no internal snapshot of such images`,
-      ...conversion(domain, disk, top.format, top.format, image),
+      ...conversion(vm, disk, top.format, top.format, image),
     };
   if (top.refcountBits === 1)
     return {

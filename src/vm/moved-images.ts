@@ -55,7 +55,7 @@ export function movedDisks(snapshot: Snapshot, images: Images, stored: Images | 
     if (differs) return [];
     const doubt =
       holders.length > 1
-        ? `more than one image of the VM holds a snapshot ${inText(snapshot.name)}`
+        ? `more than one image of the VM contains a snapshot ${inText(snapshot.name)}`
         : doubtOf(snapshot, holder);
     const { path } = holder.chain[0];
     return [
@@ -101,10 +101,11 @@ const isSame = (a: Tag, b: Tag): boolean =>
 function doubtOf({ createdAtSeconds, memory }: Snapshot, { chain, tags }: Holder): string | null {
   const [tag] = tags;
   const [{ path }] = chain;
-  if (!tag || tags.length > 1) return `${path} holds ${tags.length} snapshots of that name`;
+  if (!tag || tags.length > 1) return `${path} contains ${tags.length} snapshots of that name`;
   const later = tag.createdAtSeconds - createdAtSeconds;
   if (later < -1 || later > MOST_SECONDS_LATER) return `the one in ${path} was taken at another time`;
-  if (memory.location !== 'internal' && tag.vmStateBytes > 0) return `the one in ${path} holds saved memory`;
+  if (memory.location !== 'internal' && tag.vmStateBytes > 0)
+    return `the one in ${path} contains saved memory`;
   return null;
 }
 

@@ -173,7 +173,7 @@ test('--max-age watches the cron job: of a label, or of all', async () => {
   expect([code, findings.length, old?.what]).toEqual([
     5,
     1,
-    "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+    'the VM has no snapshots with the label nightly, so none is younger than 1h',
   ]);
   pasteOk(old?.command ?? null);
   expect(await check(vm, '--max-age', '1h', '--label', 'nightly')).toMatchObject({ code: 0 });

@@ -63,8 +63,8 @@ describe('complete', () => {
 
 describe('unclear', () => {
   test.each<[string, Given]>([
-    ['disk vdb does not hold it', { vda: [at('x', 0)], vdb: [] }],
-    ['disk vda holds it 2 times', { vda: [at('x', 0), at('x', 0)], vdb: [at('x', 0)] }],
+    ['disk vdb does not contain it', { vda: [at('x', 0)], vdb: [] }],
+    ['disk vda contains it 2 times', { vda: [at('x', 0), at('x', 0)], vdb: [at('x', 0)] }],
     [
       'its tags in the disks are from different times, so they are not one snapshot',
       { vda: [at('x', 0)], vdb: [at('x', 61)] },

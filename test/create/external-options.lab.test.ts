@@ -227,7 +227,7 @@ describe('--xml', () => {
     virsh('snapshot-delete', vm.uuid, 's2', '--metadata');
     expect(await redefine(1)).toMatchObject({
       code: 5,
-      stderr: expect.stringContaining('disk vda holds no snapshot of that name'),
+      stderr: expect.stringContaining('disk vda contains no snapshot of that name'),
     });
   });
 });

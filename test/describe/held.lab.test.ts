@@ -23,7 +23,7 @@ describe('what is held is not deleted', () => {
     await succeed('hold', 'kept', 'leaf');
     const before = facts(vm);
     const { message, hint, command } = await failure(5, 'delete', 'kept', 'leaf', ...options);
-    expect(message).toBe('cannot delete leaf of kept: leaf is held');
+    expect(message).toBe('cannot delete leaf of kept: leaf is on hold');
     expect(hint).toContain(command);
     expect(facts(vm)).toEqual(before);
     pasteOk(command);
@@ -47,8 +47,8 @@ describe('what is held is not deleted', () => {
     const before = facts(vm);
     for (const extra of [['--dry-run'], ['--yes'], []]) {
       const { message } = await failure(5, 'delete', 'kept', name, ...options, ...extra);
-      expect(message).toContain('leaf is held');
-      expect(message).toContain('branch is held');
+      expect(message).toContain('leaf is on hold');
+      expect(message).toContain('branch is on hold');
     }
     expect(facts(vm)).toEqual(before);
   });
@@ -61,7 +61,7 @@ describe('what is held is not deleted', () => {
     expect((await kvmsnap(['delete', 'kept', 'leaf', 'branch'])).code).toBe(3);
     expect(snapshotNames(vm)).toEqual(['leaf', 'middle', 'root']);
     const many = await kvmsnap(['delete', 'kept*', 'leaf', '--yes']);
-    expect(many).toMatchObject({ code: 3, stderr: expect.stringContaining('leaf is held') });
+    expect(many).toMatchObject({ code: 3, stderr: expect.stringContaining('leaf is on hold') });
     expect([snapshotNames(vm), snapshotNames(other)]).toEqual([['leaf', 'middle', 'root'], []]);
   });
 
@@ -73,7 +73,7 @@ describe('what is held is not deleted', () => {
       ['kept', 'branch', 'leaf', '--children'],
       ['kep*', 'branch', 'leaf'],
     ])
-      expect((await failure(5, 'delete', ...args)).message).toContain('leaf is held');
+      expect((await failure(5, 'delete', ...args)).message).toContain('leaf is on hold');
     expect(facts(vm)).toEqual(before);
   });
 

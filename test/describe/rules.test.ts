@@ -45,12 +45,12 @@ describeRules(
         {
           says: 'no tag',
           facts: facts({ stored: new Map([['vda', seen()]]) }),
-          finds: [{ what: /disk vda holds no snapshot of that name/, hint: /another VM/ }],
+          finds: [{ what: /disk vda contains no snapshot of that name/, hint: /another VM/ }],
         },
         {
           says: 'two',
           facts: facts({ stored: new Map([['vda', seen({ tags: [tag('s1'), tag('s1', { id: '2' })] })]]) }),
-          finds: [{ what: /holds 2 snapshots/ }],
+          finds: [{ what: /contains 2 snapshots/ }],
         },
       ],
     },

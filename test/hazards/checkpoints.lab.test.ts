@@ -125,7 +125,7 @@ hazard(43, 'dirty bitmap of another tool beside a checkpoint, VM running', async
   // the checkpoint may go, and then that one is left
   virsh('checkpoint-delete', vm.uuid, 'monday');
   const left = await refusesAll(vm, 'create-as', 'web-1', 's1', '--force');
-  expect(left.refusal.message).toContain('holds the dirty bitmap other of a backup tool');
+  expect(left.refusal.message).toContain('contains the dirty bitmap other of a backup tool');
   destroy(vm);
   pasteOk(left.refusal.command);
   start(vm);

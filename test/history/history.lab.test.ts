@@ -172,8 +172,12 @@ describe('nothing is registered', () => {
       ['another file', ['load', 'web', '/etc/hostname'], /was not written by kvmsnap history save/],
       ['no file', ['load', 'web'], /missing required argument 'file'/],
       ['a file to save in', ['save', 'web', 'file'], /history save prints to stdout/],
-      ['an unknown action', ['restore', 'web'], /save, load/],
-      ['relative paths', ['load', 'web', FILE, '--map', 'a=b'], /Expected two absolute paths/],
+      ['an unknown action', ['restore', 'web'], /expected save or load/],
+      [
+        'relative paths',
+        ['load', 'web', FILE, '--map', 'a=b'],
+        /--map cannot be 'a=b': expected two absolute paths/,
+      ],
       ['--readonly', ['load', 'web', FILE, '--readonly'], /--readonly/],
     ]),
   )('%s: a usage error', async (_, args, says) => {

@@ -117,7 +117,9 @@ describe('the columns', () => {
     const held = snapshot('h', { description: 'why\n\nKvmsnap-Hold: yes' });
     expect(cells({ current: 'h' }, held)).toMatchObject({ current: '*H', description: 'why' });
     expect(cells({}, held)).toMatchObject({ current: 'H' });
-    expect(legend(reportSnapshots([held], QUIET))).toEqual(['H held: neither delete nor prune removes it']);
+    expect(legend(reportSnapshots([held], QUIET))).toEqual([
+      'H on hold: neither delete nor prune removes it',
+    ]);
     expect(legend(reportSnapshots([snapshot('a')], { ...QUIET, current: 'a' }))).toEqual([
       '* the current snapshot',
     ]);

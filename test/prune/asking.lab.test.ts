@@ -44,7 +44,7 @@ describe('on a terminal', () => {
     expect(screen).toMatch(/Delete 2 of 5 snapshots of 1 VM, which would free \d.*iB\? \[y\/N\]/);
     expect(screen).toMatch(new RegExp(`web: ${second}, taken \\d{4}-.* ago`));
     expect(screen).toMatch(new RegExp(`web: ${third}, taken \\d{4}-.* ago`));
-    expect(screen).toContain(`${first} is held and stays`);
+    expect(screen).toContain(`${first} is on hold and stays`);
     terminal.type('y\r');
     expect((await terminal.done).code).toBe(0);
     expect(snapshotNames(vm)).toEqual(['by-hand', first, last].sort());

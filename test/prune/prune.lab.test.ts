@@ -96,7 +96,7 @@ describe('prune: which snapshots', () => {
     const vms = ['one', 'two'].map((name) => defineVm({ name }));
     for (const vm of vms) take(vm, 'l-20261101T030000Z');
     const prune = ['prune', '--all', '--label', 'nightlyy', '--keep-last', '1'];
-    const none = "note: nothing to prune: no snapshot of these VMs has the label 'nightlyy'";
+    const none = 'note: nothing to prune: no snapshot of these VMs has the label nightlyy';
     expect((await succeed(...prune)).stderr).toBe(`${none}\n`);
     expect((await succeed(...prune, '--match', 'x*')).stderr).toBe(`${none} or matches the pattern\n`);
     expect((await succeed(...prune, '--match', 'l-*')).stderr).toBe('');

@@ -174,7 +174,7 @@ describe('the question shows what catches a slip', () => {
     expect(screen).toMatch(/s1, taken \d{4}-\d\d-\d\d .* ago: before the upgrade/);
     expect(screen).toMatch(/s2, taken \d{4}-/);
     expect(screen).toContain('nosuch does not exist');
-    expect(screen).toContain('not deleted: cannot delete s3 of web: s3 is held');
+    expect(screen).toContain('not deleted: cannot delete s3 of web: s3 is on hold');
     expect(screen).toMatch(/this would free \d/);
     expect(screen).toContain('Delete 2 snapshots of web permanently? [y/N]');
     terminal.type('y\r');
@@ -307,7 +307,7 @@ describe('what changes while the question stands', () => {
     await succeed('hold', 'web', 's3');
     terminal.type('y\r');
     const { code, screen } = await terminal.done;
-    expect([code, screen.includes('s3 is held')]).toEqual([5, true]);
+    expect([code, screen.includes('s3 is on hold')]).toEqual([5, true]);
     expect(snapshotNames(vm)).toEqual(['s1', 's2', 's3']);
   });
 

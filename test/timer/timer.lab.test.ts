@@ -82,7 +82,7 @@ test.each(
     [['timer', '--', 'create', 'web'], /the name of the units is missing before 'create'/],
     [['timer', 'a', '--', 'delete', 'web', 's1'], /a timer cannot run 'delete'/],
     [['timer', 'a', '--', 'create', '--all', '--foo'], /unknown option '--foo'/],
-    [['timer', 'a', '--', 'create', '--keep-daily', 'x', '--all'], /'x' is invalid/],
+    [['timer', 'a', '--', 'create', '--keep-daily', 'x', '--all'], /--keep-daily cannot be 'x'/],
     [['timer', 'a', '--', 'create', '--help'], /./],
     [['timer', '../a', '--', 'create', '--all'], /cannot be used as the name of units/],
     [['timer', 'a', '--on-calendar', 'x\ny', '--', 'create', '--all'], /--on-calendar needs a time/],

@@ -100,10 +100,10 @@ describe('it is in doubt', () => {
     [
       'two of the name',
       used(['vda', vda(tag('s1'), tag('s1', { id: '2' }))]),
-      /holds 2 snapshots of that name/,
+      /contains 2 snapshots of that name/,
     ],
     ['another time', used(['vda', vda(tag('s1', { createdAtSeconds: TAKEN_AT - 60 }))]), /at another time/],
-    ['a memory', used(['vda', vda(tag('s1', { vmStateBytes: 5 }))]), /holds saved memory/],
+    ['a memory', used(['vda', vda(tag('s1', { vmStateBytes: 5 }))]), /contains saved memory/],
     [
       'two images',
       used(['sda', vda(tag('s1'))], ['sdb', seen({ path: '/new/b', tags: [tag('s1')] })]),

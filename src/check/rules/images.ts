@@ -119,7 +119,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
         .map(({ path, over }) => ({
           what:
             over === null
-              ? `${path} holds saved memory of the VM, and no snapshot of the VM refers to it`
+              ? `${path} contains saved memory of the VM, and no snapshot of the VM refers to it`
               : `${path} is an overlay of ${over} that neither the VM nor one of its snapshots uses`,
           // it may be the missing file
           ...(lost.length > 0
@@ -137,7 +137,7 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     severity: 'warning',
     find: ({ readableFiles }) =>
       readableFiles.map((path) => ({
-        what: `${path}, which belongs to a snapshot, holds data of the guest, and other users of this host can read it`,
+        what: `${path}, which belongs to a snapshot, contains data of the guest, and other users of this host can read it`,
         command: commandLine('chmod', ['600', path]),
       })),
   },

@@ -204,7 +204,7 @@ export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
   },
 ];
 
-const labeled = (label: string | null): string => (label === null ? '' : ` with the label '${label}'`);
+const labeled = (label: string | null): string => (label === null ? '' : ` with the label ${label}`);
 
 const excess = (count: number, { amount }: Bound): number => count - amount;
 

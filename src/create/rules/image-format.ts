@@ -90,9 +90,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
-        isAsDefined(disk, image) && !foreignHeader(disk, image)
-          ? formatFinding(facts.domain, disk, image)
-          : null,
+        isAsDefined(disk, image) && !foreignHeader(disk, image) ? formatFinding(facts, disk, image) : null,
       ),
   },
   {
@@ -104,7 +102,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
       eachDisk(facts, (disk, image) =>
         isAsDefined(disk, image) || foreignHeader(disk, image) || !mindsFormat(facts, disk)
           ? null
-          : formatFinding(facts.domain, disk, image),
+          : formatFinding(facts, disk, image),
       ),
   },
   {
@@ -114,7 +112,7 @@ export const IMAGE_FORMAT_RULES: readonly Rule<CreateFacts>[] = [
     modes: INTERNAL,
     find: (facts) =>
       eachDisk(facts, (disk, image) =>
-        foreignHeader(disk, image) ? formatFinding(facts.domain, disk, image) : null,
+        foreignHeader(disk, image) ? formatFinding(facts, disk, image) : null,
       ),
   },
   {

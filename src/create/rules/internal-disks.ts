@@ -67,7 +67,7 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     unsupported: true,
     modes: INTERNAL,
-    find: (facts) => eachDisk(facts, (disk, image) => unsupportedImage(facts.domain, disk, image)),
+    find: (facts) => eachDisk(facts, (disk, image) => unsupportedImage(facts, disk, image)),
   },
   {
     id: 'encrypted-image',

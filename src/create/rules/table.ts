@@ -1,4 +1,4 @@
-import { type Domain, isActive } from '../../model/domain.ts';
+import { type Domain, formatOf, isActive, takesPart } from '../../model/domain.ts';
 import type { Mode } from '../../model/input/snapshot-spec.ts';
 import type { Rule } from '../../model/rule.ts';
 import { CHECKPOINT_CREATE_RULES } from './checkpoint.ts';
@@ -48,6 +48,7 @@ export function needsDaemonVersion(domain: Domain, mode: Mode): boolean {
     isActive(domain.state) ||
     domain.pflash !== null ||
     domain.checkpoints.length > 0 ||
+    domain.disks.some((disk) => takesPart(disk) && formatOf(disk) !== 'qcow2') ||
     readOnlyForeign(domain).length > 0
   );
 }

@@ -3,7 +3,7 @@ import { ifBefore, isFrom, SAVES_BY_JOB } from '../../model/libvirt-versions.ts'
 import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { diskInText } from '../../model/text.ts';
-import { EXTERNAL_INSTEAD, participants } from '../../vm/disk-findings.ts';
+import { externalInstead, participants } from '../../vm/disk-findings.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
@@ -19,7 +19,9 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
     find: ({ domain, daemonVersion }) => {
       if (!domain.pflash) return [];
       const older = ifBefore(daemonVersion, SAVES_BY_JOB, 'cannot take an internal snapshot of such a VM');
-      if (older !== null) return [{ what: `the VM has UEFI firmware, and ${older}`, hint: EXTERNAL_INSTEAD }];
+      const hint = externalInstead(daemonVersion);
+      if (older !== null)
+        return [{ what: `the VM has UEFI firmware, and ${older}`, ...(hint !== null && { hint }) }];
       if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
       return [
         {

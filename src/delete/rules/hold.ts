@@ -24,7 +24,7 @@ export const HOLD_RULES: readonly Rule<HoldFacts>[] = [
       findDeletionSet(snapshots, snapshot, scope)
         .filter(({ held }) => held)
         .map(({ name }) => ({
-          what: `${inText(name)} is held`,
+          what: `${inText(name)} is on hold`,
           hint: 'release the hold first, if the snapshot may be deleted',
           command: kvmsnapLine('unhold', [domain.name, name]),
           snapshot: name,

@@ -6,7 +6,7 @@ export interface Bound {
   readonly says: string;
 }
 
-/** `CRIT`, or `WARN:CRIT`: a larger value than `warn` is a warning, a larger one than `crit` an error. */
+/** `ERROR`, or `WARNING:ERROR`: a larger value than `warn` is a warning, a larger one than `crit` an error. */
 export interface Limit {
   readonly warn: Bound | null;
   readonly crit: Bound;

@@ -53,7 +53,7 @@ function openMapped(image: ImageBytes): Mapped {
   const clusters = countedClusters(image, header);
   if (clusters > MOST_UNITS) throw new Unmeasurable('too-large', `it has ${image.size} bytes`);
   if (header.snapshots.count > 0)
-    throw new Unmeasurable('feature', `it holds ${header.snapshots.count} internal snapshots itself`);
+    throw new Unmeasurable('feature', `it contains ${header.snapshots.count} internal snapshots itself`);
   return { image, header, clusters };
 }
 

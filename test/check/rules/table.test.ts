@@ -262,7 +262,7 @@ const CASES: Readonly<
           ]),
         },
         {
-          what: 'disks vda, vdb contain the snapshot x, which is not registered in libvirt (disk vda holds it 2 times)',
+          what: 'disks vda, vdb contain the snapshot x, which is not registered in libvirt (disk vda contains it 2 times)',
           commands: [
             'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vda.qcow2',
             'qemu-img snapshot -d x --image-opts driver=qcow2,file.filename=/vm/vdb.qcow2',
@@ -608,7 +608,7 @@ const CASES: Readonly<
       [{ limits: newest(9999) }, { what: 'the VM has no snapshots, so none is younger than 1h' }],
       [
         { snapshots: [snapshot(NIGHTLY), snapshot('z')], limits: newest(3599, 'nightly') },
-        { what: `the newest snapshot with the label 'nightly', ${inText(NIGHTLY)}, is older than 1h` },
+        { what: `the newest snapshot with the label nightly, ${inText(NIGHTLY)}, is older than 1h` },
       ],
       [
         { snapshots: [snapshot('a')], unread: ['b'], limits: newest(3599) },
@@ -617,7 +617,7 @@ const CASES: Readonly<
       [
         { snapshots: [snapshot('a')], limits: newest(9999, 'nightly') },
         {
-          what: "the VM has no snapshots with the label 'nightly', so none is younger than 1h",
+          what: 'the VM has no snapshots with the label nightly, so none is younger than 1h',
           command: 'kvmsnap create --label nightly centos7-1',
         },
       ],
@@ -655,7 +655,7 @@ const CASES: Readonly<
       ],
       [
         { snapshots: [verified('a', 'proven', 60)], limits: proof(3600, 'nightly') },
-        { what: "no snapshot with the label 'nightly' is proven to work" },
+        { what: 'no snapshot with the label nightly is proven to work' },
       ],
     ],
   },
@@ -736,7 +736,7 @@ const CASES: Readonly<
       ],
       [
         { limits: { holds: limit(9 * MiB, 1), label: 'x' }, freed: { bytes: MiB, approximate: false } },
-        { severity: 'warning', what: "the snapshots with the label 'x' use 1.0 MiB, more than W1" },
+        { severity: 'warning', what: 'the snapshots with the label x use 1.0 MiB, more than W1' },
       ],
       [
         { limits: { holds: limit(9 * MiB) }, freed: { problem: 'vda: it is gone' } },

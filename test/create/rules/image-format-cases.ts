@@ -123,7 +123,7 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
         finds: [
           {
             what: /disk vda \(\/vm\/vda\.img\) is raw, and internal snapshots need qcow2/,
-            hint: /VM off, then set the path of the new file and <driver.*\. Or, with libvirt 9.9 or newer, take an external snapshot instead/,
+            hint: /VM off, then set the path of the new file and <driver.*\. Or take an external snapshot instead/,
             commands: ['qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2', 'virsh edit centos7-1'],
           },
         ],
