@@ -48,7 +48,7 @@ export async function showClone(
     sections: [section({ columns: COLUMNS, rows })],
     names: [name],
     remarks: [
-      `${inText(name)} is off. Its guest has the host name, the keys and the fixed IP addresses of ${inText(domain.name)}: look at its networks before you start it`,
+      `${inText(name)} is defined, and is off. Its guest has the host name, the keys and the fixed IP addresses of ${inText(domain.name)}: look at its networks before you start it`,
     ],
   });
 }

@@ -29,7 +29,15 @@ export async function describe(ctx: Context, vmName: string, name: string, text:
       hint: 'kvmsnap hold protects a snapshot',
     });
   }
-  await apply(ctx, vmName, name, ({ held }) => ({ description, held }), 'has this description now');
+  await apply(
+    ctx,
+    vmName,
+    name,
+    ({ held }) => ({ description, held }),
+    description === null
+      ? 'has no description now'
+      : `has this description now: ${description.split('\n')[0]}`,
+  );
 }
 
 async function apply(

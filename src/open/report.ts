@@ -18,7 +18,7 @@ const uriOf = ({ socket }: Pick<Opened, 'socket'>): string => `nbd+unix:///?sock
 const COLUMNS: readonly Column<Opened>[] = [
   { key: 'target', title: 'DISK', kind: 'text', value: ({ target }) => target },
   { key: 'diskBytes', title: 'SIZE', kind: 'bytes', value: ({ diskBytes }) => diskBytes },
-  { key: 'uri', title: 'ADDRESS', kind: 'text', value: uriOf },
+  { key: 'uri', title: 'ADDRESS', kind: 'text', ownLine: true, value: uriOf },
 ];
 
 /** Lines that read the disks; guestfish(1) and guestmount(1) have an address of their own for a socket. */
@@ -31,11 +31,11 @@ function linesFor(opened: readonly Opened[]): { readonly does: string; readonly 
     { does: 'look at the files', command: commandLine('guestfish', guest) },
     { does: 'mount the file systems', command: commandLine('guestmount', [...guest, '/mnt']) },
     ...copy.map(({ target, uri }) => ({
-      does: 'copy a disk',
+      does: 'copy a disk into a raw file',
       command: commandLine('nbdcopy', [uri, `${target}.raw`]),
     })),
     ...copy.map(({ target, uri }) => ({
-      does: 'copy a disk',
+      does: 'copy a disk into a qcow2 image',
       command: commandLine('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', uri, `${target}.qcow2`]),
     })),
   ];
@@ -63,7 +63,7 @@ export async function showOpen(
     names: opened.map(uriOf),
   });
   if (ctx.settings.output !== 'table') return;
-  ctx.terminal.print(`\n${lines.map(({ command }) => `${command}\n`).join('')}`);
+  ctx.terminal.print(lines.map(({ does, command }) => `\n# ${does}:\n${command}\n`).join(''));
   ctx.terminal.note(
     `the disks of ${inText(domain.name)} as of ${inText(snapshot.name)} are served read-only until you press Ctrl-C`,
   );

@@ -21,8 +21,14 @@ interface Row extends Verdict {
 
 const COLUMNS: readonly Column<Row>[] = [
   { key: 'name', title: 'NAME', kind: 'text', value: ({ name }) => name },
-  { key: 'outcome', title: 'RESULT', kind: 'text', value: ({ outcome }) => outcome },
-  { key: 'seen', title: 'SEEN', kind: 'text', value: ({ what }) => what },
+  {
+    key: 'outcome',
+    title: 'RESULT',
+    kind: 'text',
+    value: ({ outcome }) => outcome,
+    tone: ({ outcome }) => (outcome === 'proven' ? 'good' : 'bad'),
+  },
+  { key: 'seen', title: 'SEEN', kind: 'text', wraps: true, value: ({ what }) => what },
 ];
 
 /** Prints what was seen. */
@@ -114,12 +120,15 @@ const OF_SEVERAL: readonly Column<Result>[] = [
     kind: 'text',
     value: (result) =>
       verifiedIn(result)?.verdict.outcome ?? (result.outcome === 'skipped' ? 'skipped' : 'not verified'),
+    tone: (result) => (verifiedIn(result)?.verdict.outcome === 'proven' ? 'good' : 'warn'),
   },
   {
     key: 'seen',
     title: 'SEEN',
     kind: 'text',
-    value: (result) => verifiedIn(result)?.verdict.what ?? result.failures[0]?.message ?? null,
+    wraps: true,
+    value: (result) => verifiedIn(result)?.verdict.what ?? result.failures[0]?.why ?? null,
+    data: (result) => verifiedIn(result)?.verdict.what ?? result.failures[0]?.message ?? null,
   },
 ];
 

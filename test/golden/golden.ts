@@ -65,7 +65,9 @@ const tooWide = (text: string, columns: number): string[] =>
     .filter(
       (line) =>
         line.length > columns &&
-        !/^\s*(\d+\. |disk .* |memory saved in )?(virsh|qemu-img|kvmsnap|\/)/.test(line),
+        !/^\s*(\d+\. |disk .* |memory saved in )?(virsh|qemu-img|kvmsnap|guestfish|guestmount|nbdcopy|\/)/.test(
+          line,
+        ),
     )
     .filter((line) => !/^(note|error|hint|warning|skipped): |^ {6,}|now writes to|saved in/.test(line));
 
