@@ -44,6 +44,7 @@ inside() { # SYSTEM
   cp -- "build/$deb" "$root/root/packages/"
   sed -n 's/^    \(systemctl enable --now kvmsnap@nightly.*\)/\1/p' README.md >"$root/root/readme-line"
   [ -s "$root/root/readme-line" ] || die 'the README has no such line'
+  told_by_the_manual "$root"
   spawn --pipe bash -ec 'export DEBIAN_FRONTEND=noninteractive
     apt-get update && apt-get install -y --no-install-recommends "/root/packages/'"$deb"'" systemd dbus' >"$scratch/log" 2>&1 </dev/null ||
     { tail -n 20 "$scratch/log" >&2; die 'the .deb cannot be installed'; }
@@ -63,6 +64,26 @@ UNIT
   timeout 300 systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --boot >"$scratch/log" 2>&1 </dev/null || code=$?
   cat "$root/root/said" 2>/dev/null || tail -n 40 "$scratch/log"
   exit "$code"
+}
+
+# What the manual adds to the units: who is told of a failure, and the ping after a success. mail and curl record their words.
+told_by_the_manual() { # ROOT
+  local page=src/manual/monitoring.md units=$1/etc/systemd/system blocks
+  blocks=$(sed -n '/^```ini$/,/^```$/p' "$page")
+  mkdir -p "$units/kvmsnap@nightly.service.d"
+  sed '1d;/^```$/,$d' <<<"$blocks" >"$units/kvmsnap-failed@.service"
+  { printf '[Unit]\nOnFailure=kvmsnap-failed@%%n.service\n[Service]\n'
+    sed -n '/^ExecStartPost=/p' <<<"$blocks"; } >"$units/kvmsnap@nightly.service.d/told.conf"
+  grep -q '^ExecStart=.* mail ' "$units/kvmsnap-failed@.service" && grep -q '^ExecStartPost=' "$units/kvmsnap@nightly.service.d/told.conf" ||
+    die 'the manual has no such units'
+  cat >"$1/usr/local/bin/mail" <<'STUB'
+#!/bin/sh
+printf '%s|' "${0##*/}" "$@" >>/root/told
+[ "${0##*/}" = curl ] || cat >>/root/told
+echo >>/root/told
+STUB
+  chmod 755 "$1/usr/local/bin/mail"
+  ln "$1/usr/local/bin/mail" "$1/usr/local/bin/curl"
 }
 
 spawn() { systemd-nspawn --quiet --register=no --keep-unit --directory="$root" "$@"; }
@@ -105,6 +126,9 @@ XML
   [ "$(systemctl show "$service" --property Result --value)" = success ] || die 'the service has failed'
   qemu-img snapshot -l "$disk" | grep -q ' nightly-' || die 'the image has no snapshot of the night'
   echo "$(systemctl --version | head -n 1): $timer has taken a snapshot"
+  grep -q '^curl|-fsS|-m|10|--retry|5|https://hc-ping.com/UUID|' /root/told || die 'a success sent no ping'
+  ! grep -q 'failed on' /root/told || die 'a success was told as a failure'
+  : >/root/told
 
   # a VM that cannot have snapshots: --strict makes it a failure, which the unit and the journal show
   qemu-img create -q -f raw "${disk%.qcow2}.img" 8M
@@ -115,6 +139,11 @@ XML
     sh -c "journalctl --quiet --unit $service --priority err --output cat | grep -q '^error: 1 of 2 VMs skipped'"
   systemctl stop "$timer"
   wait_for 'the service fails' systemctl --quiet is-failed "$service"
+  wait_for 'a mail and a message' grep -q "^curl|-fsS|-d|$service failed on $(uname -n)|https://ntfy.sh/TOPIC|" /root/told
+  grep -q "^mail|-s|$service failed on $(uname -n)|root|" /root/told || die "no mail: $(cat /root/told)"
+  grep -q 'error: 1 of 2 VMs skipped' /root/told || die "the mail does not say what failed: $(cat /root/told)"
+  ! grep -q hc-ping /root/told || die 'a failure sent the ping of a success'
+  echo 'a failure is told by mail and ntfy with what the journal has, and only a success pings'
   virsh --quiet undefine raw
   before=$(virsh snapshot-list night --name | head -n 1)
   systemctl start "$timer"
