@@ -17,7 +17,7 @@ export function parseModuleArguments(text: string): ModuleArguments | { readonly
   } catch {
     return { problem: 'the file with the arguments is not JSON' };
   }
-  if (typeof given !== 'object' || given === null) return { problem: 'the arguments are no object' };
+  if (typeof given !== 'object' || given === null) return { problem: 'the arguments are not a JSON object' };
   const { cmd, argv, ...others } = given as Record<string, unknown>;
   // what begins so is Ansible's own
   const [unknown] = Object.keys(others).filter((name) => !name.startsWith('_ansible_'));

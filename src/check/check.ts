@@ -18,7 +18,7 @@ import { report, showFixes } from './report.ts';
 import type { Limits } from './rules/limits.ts';
 
 /**
- * `check`: can these VMs be snapshotted, reverted, trusted. Changes nothing but what `--fix` is allowed to. Throws
+ * `check`: whether snapshots of these VMs can be taken and reverted, and the existing ones are intact. Only `--fix` changes something. Throws
  * `check` when one cannot. Returns the exit code, which is that of a plugin with `-o nagios`, and 0 otherwise.
  */
 export async function check(ctx: Context, words: readonly string[], options: CheckOptions): Promise<number> {
@@ -61,7 +61,7 @@ function withAll({ targets, single }: Targets): {
 const policiesOf = async ({ host, configFiles }: Context, { policy = null }: Selection) =>
   host === null ? [...(await configFiles.names('.conf')), ...(policy === null ? [] : [policy])] : null;
 
-/** Judges all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
+/** Checks all VMs of the selection as they are now; with `fix` the steps to fix them are prepared. */
 async function lookAll(ctx: Context, selection: Selection, limits: Limits, fix: boolean): Promise<LookedAt> {
   const { selected, leftOut } = withAll(await readSelection(ctx, selection));
   const request: CheckRequest = {

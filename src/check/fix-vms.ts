@@ -27,7 +27,7 @@ export function stepsOf(ctx: Context, looked: readonly Result[]): Step[] {
       facts: [
         ['why', fix.why] as const,
         ...(fix.assumed === null ? [] : [['assumed', fix.assumed] as const]),
-        ...(fix.backup === null ? [] : [['kept', fix.backup] as const]),
+        ...(fix.backup === null ? [] : [['backup of the metadata', fix.backup] as const]),
       ],
       commands: fix.commands.map((command) => fixLine(ctx, command)),
     })),
@@ -82,9 +82,9 @@ export async function fixVms(
 }
 
 /** A VM whose fixes could not be started keeps the result of its check. */
-function unreached(judged: VmCheck | null): VmCheck | null {
+function unreached(checked: VmCheck | null): VmCheck | null {
   const unreachedFix = (fix: PreparedFix): FixResult => ({ fix, outcome: 'not reached', failure: null });
-  return judged && { ...judged, fixed: judged.prepared.map(unreachedFix) };
+  return checked && { ...checked, fixed: checked.prepared.map(unreachedFix) };
 }
 
 function tellFixes(ctx: Context, { looked }: LookedAt): Told {

@@ -18,7 +18,7 @@ export const WHICH_VMS = 'Which VMs:';
 export const PROGRAM_EXAMPLES = [
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
   ['kvmsnap revert web-1 before-upgrade', 'go back to it'],
-  ['kvmsnap create --all --label nightly --keep-daily 7', 'each night (cron)'],
+  ['kvmsnap create --all --label nightly --keep-daily 7', 'nightly; deletes old ones'],
   ['kvmsnap check web-1 --fix', 'find and repair problems'],
 ] as const;
 

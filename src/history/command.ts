@@ -11,7 +11,7 @@ const bare = () =>
     summary: 'save the metadata of all snapshots of a VM, and load it again',
     detail:
       'libvirt forgets the snapshots of a VM that is moved to another host, renamed or undefined, although their data stay in the images. ' +
-      '`history save VM` prints their metadata, for a file. `history load VM FILE` registers them again, after it has found the data of each snapshot on every disk.',
+      '`history save VM` prints their metadata; redirect it to a file. `history load VM FILE` registers the snapshots again, after it has found their data on every disk.',
     failures: ['check', 'exists', 'busy'],
     examples: [
       'kvmsnap history save web-1 > web-1.history',

@@ -68,7 +68,7 @@ export async function askForThings(virsh: Virsh, needs: readonly Need[]): Promis
   const networks = asked.filter((need) => need.kind === 'network' && answers.get(need));
   return {
     found: new Map<string, Found>([
-      ...asked.map((need) => [needKey(need), judge(need, Boolean(answers.get(need)), active)] as const),
+      ...asked.map((need) => [needKey(need), foundThing(need, Boolean(answers.get(need)), active)] as const),
       ...emulators.flatMap((need, i) => ofEmulator(needs, need, capabilities.slice(i * 3, i * 3 + 3))),
       ...(models ? labels : []).map(
         (need) => [needKey(need), { is: models?.has(need.name) ? 'there' : 'missing' }] as const,
@@ -90,7 +90,7 @@ function ofEmulator(needs: readonly Need[], emulator: Need, texts: readonly stri
   ];
 }
 
-function judge(
+function foundThing(
   { kind, name, within }: Need,
   isKnown: boolean,
   active: ReadonlyMap<string, ReadonlySet<string>>,

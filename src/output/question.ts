@@ -40,7 +40,7 @@ export function planText(steps: readonly Step[]): string {
   const lines = steps.flatMap(({ what, facts, commands }, i) => [
     `${i + 1}. ${what}`,
     ...facts.map(([label, says]) => `   ${label}: ${says}`),
-    ...commands.map((line) => `   $ ${line}`),
+    ...commands.map((line) => `   ${line}`),
   ]);
   return [`Planned fixes (${steps.length}):`, ...lines].join('\n');
 }

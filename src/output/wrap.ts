@@ -1,13 +1,13 @@
 /** Messages for a terminal, wrapped at words. */
 
 /** What stands before the text of a message; its further lines are indented as far. */
-const LEAD = /^ *(?:\S+: )?(?:error|hint|note|warning|skipped|fix|why|assumed): /;
+const LEAD = /^ *(?:\S+: )?(?:error|hint|note|warning|skipped|fix|why|assumed): |^\d+\. /;
 
 /** A wider lead, which has the long name of a VM, is not taken as an indent. */
 const MOST_INDENT = 24;
 
 /** Lines to copy: commands, which are indented by eight columns or begin with one of these words, and paths. */
-const TO_COPY = /^ {8}|^ *(?:\d+\. )?(?:\$ |(?:kvmsnap|virsh|qemu-img|rm|ssh) |\/)/;
+const TO_COPY = /^ {8}|^ *(?:\d+\. )?(?:(?:kvmsnap|virsh|qemu-img|rm|ssh) |\/)/;
 
 /**
  * The text with its lines wrapped at words, so that they fit into a terminal of so many columns (null: unchanged). Commands stay on

@@ -9,7 +9,7 @@ const bare = () =>
     group: 'More',
     summary: 'show or set the policy of a VM: which nightly runs include it',
     detail:
-      'With --all or a pattern, create, check and prune @nightly leave out a VM if its policy is none or another one. The policy is kept in the XML of the VM, and moves with it.',
+      'A run with a policy (such as create --all @nightly) leaves out each VM with another policy, or with the policy none, unless it names the VM. The policy is kept in the XML of the VM, and moves with it.',
     failures: ['partial', 'busy'],
     examples: [
       'kvmsnap policy web-1 --set nightly',
@@ -29,7 +29,7 @@ const withOptions = (verb: Verb) =>
         new MeantOption(
           '--set <policy>',
           'policy-choice',
-          'take part only in runs with this policy (none: in none of them)',
+          'take part only in runs with this policy (none: in no run)',
         ).argParser(parsePolicyName),
       )
       .option('--unset', 'take part in runs with any policy (the default)')

@@ -69,7 +69,7 @@ async function showOne(ctx: Context, { domain }: DomainReading): Promise<ActionR
   const { live, config } = await readPolicy(ctx, domain.uuid);
   if (isActive(domain.state) && live !== config)
     ctx.terminal.note(
-      `note: from the next start of ${inText(domain.name)} on, its policy is ${config === null ? 'none of them' : policyInText(config)}`,
+      `note: from its next start on, ${inText(domain.name)} has ${config === null ? 'no policy' : `the policy ${policyInText(config)}`}`,
     );
   return { value: { policy: live, planned: null }, failures: [], succeeded: 1 };
 }

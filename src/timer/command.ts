@@ -20,7 +20,7 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(new MeantArgument('<name>', 'text', 'name of the units: kvmsnap-<name>.service and .timer'))
-    .addArgument(new MeantArgument('[words...]', 'text', 'the command line that is run, after --'))
+    .addArgument(new MeantArgument('[command...]', 'text', 'the command line to run, after --'))
     .addOption(
       new MeantOption(
         '--on-calendar <when>',

@@ -33,5 +33,5 @@ test.each([
 
 test('what is no JSON', () => {
   expect(parseModuleArguments('cmd=list')).toEqual({ problem: 'the file with the arguments is not JSON' });
-  expect(parseModuleArguments('null')).toEqual({ problem: 'the arguments are no object' });
+  expect(parseModuleArguments('null')).toEqual({ problem: 'the arguments are not a JSON object' });
 });

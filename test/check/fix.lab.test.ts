@@ -313,7 +313,7 @@ test('on a terminal one question covers all VMs, and a no changes nothing', asyn
   const declined = await answer('n');
   expect(declined.code).toBe(10);
   expect(declined.screen).toMatch(
-    /1\. one: register the snapshot.*\$ virsh snapshot-create.*2\. two: register the snapshot/s,
+    /1\. one: register the snapshot.*\n {3}virsh snapshot-create.*2\. two: register the snapshot/s,
   );
   expect(vms.map(snapshotNames)).toEqual([[], []]);
   expect(readdirSync(join(scratch, 'state', 'kvmsnap'))).toEqual([]);

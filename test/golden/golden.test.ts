@@ -193,6 +193,26 @@ golden('check', [
   },
 ]);
 
+golden('check-fix', [
+  {
+    line: 'kvmsnap check --fix --yes',
+    says: 'a snapshot that libvirt does not know, and one that no disk contains',
+    vms: [WEB, { name: LONG }],
+    settings: { yes: true },
+    prepare: (host) => {
+      for (const disk of ['vda', 'vdb']) {
+        host.images.get(imagePath(LONG, disk))?.push('lost');
+        const inside = host.images.get(imagePath('web-1', disk)) ?? [];
+        host.images.set(
+          imagePath('web-1', disk),
+          inside.filter((name) => name !== 'attempt-1'),
+        );
+      }
+    },
+    run: (ctx) => check(ctx, [], { fix: true }),
+  },
+]);
+
 /** Sizes as a real `space` measured them, of three nightly snapshots. */
 const COSTS = [
   ['nightly-20271225T090640Z', 5_368_709_120, 9_663_676_416, 839_385_088, 2_147_483_648],

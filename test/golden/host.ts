@@ -95,6 +95,7 @@ const ALWAYS: Readonly<Record<string, string>> = {
   version: capture('12.8.0', 'version.out'),
   domstats: capture('12.8.0', 'domstats.out'),
   blockjob: 'No current block job for vda\n\n',
+  domjobinfo: 'Job type:         None\n\n',
 };
 
 function register(vm: FakeVm, xml: string): string {

@@ -23,11 +23,11 @@ test('a plan has its steps numbered, each with its reasons and its commands', ()
   } as const;
   const other = { what: 'db: forget s1', facts: [], commands: ['virsh a', 'virsh b'] };
   expect(planText([step])).toBe(
-    'Planned fixes (1):\n1. web: resume it\n   why: it is paused\n   $ virsh resume web',
+    'Planned fixes (1):\n1. web: resume it\n   why: it is paused\n   virsh resume web',
   );
   expect(questionText({ details: [], steps: [step, other], asks: 'Apply these 2 fixes?' }, UNCHANGED)).toBe(
-    'Planned fixes (2):\n1. web: resume it\n   why: it is paused\n   $ virsh resume web\n' +
-      '2. db: forget s1\n   $ virsh a\n   $ virsh b\nApply these 2 fixes?',
+    'Planned fixes (2):\n1. web: resume it\n   why: it is paused\n   virsh resume web\n' +
+      '2. db: forget s1\n   virsh a\n   virsh b\nApply these 2 fixes?',
   );
 });
 

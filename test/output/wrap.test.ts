@@ -34,8 +34,8 @@ describe('a message for 30 columns', () => {
     ['keeps a command on one line', `hint: do this\n${COMMAND}`, `hint: do this\n${COMMAND}`],
     [
       'keeps a step of a plan whole',
-      '   $ virsh snapshot-create --domain web-1 x',
-      '   $ virsh snapshot-create --domain web-1 x',
+      '   virsh snapshot-create --domain web-1 x',
+      '   virsh snapshot-create --domain web-1 x',
     ],
     [
       'counts wide characters twice',

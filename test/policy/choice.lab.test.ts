@@ -59,7 +59,7 @@ test('it is kept in the running VM and in its stored definition, beside what oth
     ],
   );
   expect(await run('policy web')).toMatchObject({
-    stderr: 'note: from the next start of web on, its policy is none\n',
+    stderr: 'note: from its next start on, web has the policy none\n',
   });
   expect(JSON.parse((await run('policy --all --unset -o json')).stdout).domains).toEqual([
     expect.objectContaining({ name: 'web', outcome: 'done', policy: null }),
