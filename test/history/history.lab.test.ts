@@ -147,7 +147,7 @@ describe('nothing is registered', () => {
     const vm = movedTo(old, 'web');
     const before = fingerprint(vm);
     expect((await refused('history', 'load', 'web', file)).message).toContain(
-      'holds a snapshot of that name from another time',
+      'contains a snapshot of that name from another time',
     );
     const other = defineVm({ name: 'small', disks: [{ size: '8M' }] });
     expect((await refused('history', 'load', 'small', FILE)).message).toContain('the VM has no disk vdb');
