@@ -43,8 +43,15 @@ export async function verifySnapshot(
   const verified = await verifyOne(ctx, vm, name, options);
   if ('planned' in verified) return showPlan(ctx, verified.planned, { vms: [verified.domain] });
   await showVerdict(ctx, verified);
-  if (verified.failure) throw verified.failure;
+  if (verified.failure)
+    throw ctx.settings.output === 'table' && ctx.terminal.isOneStream
+      ? shortened(verified.failure)
+      : verified.failure;
 }
+
+/** The failure beneath the table that has the reason already. */
+const shortened = ({ code, subject, findings: [first] }: KvmsnapError): KvmsnapError =>
+  KvmsnapError.of(code, null, [{ hint: null, commands: [], ...first, message: subject ?? '' }]);
 
 /** A snapshot with its verdict; `failure`: why it is not proven. */
 export interface VerifiedSnapshot extends Pick<Session, 'domain' | 'snapshot'> {
@@ -114,13 +121,14 @@ function notProven({ domain, snapshot }: Session, { what, screenshot }: Verdict)
   const about = `${inText(snapshot.name)} of ${inText(domain.name)}`;
   const help = {
     hint: 'this page of the manual tells what proves a snapshot',
-    command: 'kvmsnap help verifying',
+    commands: ['kvmsnap help verifying'],
   };
-  return new KvmsnapError(
-    'check',
-    `${about} is not proven: ${what}`,
-    screenshot === null ? help : { hint: `the screen of the guest is in ${screenshot}` },
-  );
+  return KvmsnapError.of('check', `${about} is not proven`, [
+    {
+      message: what,
+      ...(screenshot === null ? help : { hint: `the screen of the guest is in ${screenshot}`, commands: [] }),
+    },
+  ]);
 }
 
 /** Ends throw-away VMs of runs that do not exist any more. */
