@@ -117,17 +117,24 @@ export const IMAGE_FORMAT_CASES: Readonly<Record<string, RuleCases<CreateFacts>>
       { says: 'qcow2 over a raw base', facts: creatingOn({}, seen({}, { format: 'raw' })), finds: [] },
       { says: 'an image that the pool calls qcow2', facts: creatingOn({}, unseen('qcow2')), finds: [] },
       { says: 'a raw cdrom', facts: creatingOn({ device: 'cdrom' }, seen({ format: 'raw' })), finds: [] },
-      {
-        says: 'raw by both',
-        facts: creatingOn({ source: '/vm/vda.img', driver: 'raw' }, seen({ format: 'raw' })),
+      ...[
+        { daemonVersion: 9_000_000, hint: /VM off, then set the path of the new file and <driver.*'s XML$/ },
+        { daemonVersion: 9_009_000, hint: /'s XML\. Or take an external snapshot instead \(--external\)$/ },
+        { daemonVersion: null, hint: /\. Or with libvirt 9\.9 or newer, take an external snapshot instead/ },
+      ].map(({ daemonVersion, hint }) => ({
+        says: `raw by both, on ${daemonVersion ?? 'a libvirtd that does not tell its version'}`,
+        facts: {
+          ...creatingOn({ source: '/vm/vda.img', driver: 'raw' }, seen({ format: 'raw' })),
+          daemonVersion,
+        },
         finds: [
           {
             what: /disk vda \(\/vm\/vda\.img\) is raw, and internal snapshots need qcow2/,
-            hint: /VM off, then set the path of the new file and <driver.*\. Or take an external snapshot instead/,
+            hint,
             commands: ['qemu-img convert -f raw -O qcow2 /vm/vda.img /vm/vda.qcow2', 'virsh edit centos7-1'],
           },
         ],
-      },
+      })),
       {
         says: 'a raw volume, which no external snapshot suits',
         facts: creatingOn(
