@@ -44,6 +44,10 @@ inside() { # SYSTEM
   cp -- "build/$deb" "$root/root/packages/"
   sed -n 's/^    \(systemctl enable --now kvmsnap@nightly.*\)/\1/p' README.md >"$root/root/readme-line"
   [ -s "$root/root/readme-line" ] || die 'the README has no such line'
+  # the lines for a system without the packages, and those that remove what they made
+  sed -n '/^    kvmsnap timer nightly --only service/,/^$/s/^    //p' README.md >"$root/root/readme-units"
+  sed -n '/^    systemctl disable --now kvmsnap-nightly/,/^$/s/^    //p' README.md >"$root/root/readme-removal"
+  [ "$(wc -l <"$root/root/readme-units") $(wc -l <"$root/root/readme-removal")" = '4 2' ] || die 'the README has no such units'
   told_by_the_manual "$root"
   spawn --pipe bash -ec 'export DEBIAN_FRONTEND=noninteractive
     apt-get update && apt-get install -y --no-install-recommends "/root/packages/'"$deb"'" systemd dbus' >"$scratch/log" 2>&1 </dev/null ||
@@ -149,6 +153,18 @@ XML
   systemctl start "$timer"
   wait_for 'the next run' sh -c "virsh snapshot-list night --name | grep ^nightly- | grep -qv '$before'"
   echo 'a failed run is failed in systemd, with its error in the journal; the next run works'
+
+  systemctl stop "$timer"
+  bash -ec "$(cat /root/readme-units)"
+  systemctl --quiet is-active kvmsnap-nightly.timer || die 'the lines of the README have started no timer'
+  # the rules keep one of this day, the newest
+  before=$(virsh snapshot-list night --name)
+  systemctl start kvmsnap-nightly.service
+  virsh snapshot-list night --name | grep ^nightly- | grep -qvxF "$before" || die 'the service of the README has taken no snapshot'
+  bash -ec "$(cat /root/readme-removal)"
+  systemctl daemon-reload
+  ! systemctl cat kvmsnap-nightly.timer kvmsnap-nightly.service >/dev/null 2>&1 || die 'the README has left a unit'
+  echo 'the lines of the README for a system without the packages make a timer that works, and remove it'
 
   apt-get purge -y kvmsnap >/dev/null 2>&1
   ! systemctl --quiet is-active "$timer" || die 'the removal left the timer running'
