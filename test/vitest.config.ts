@@ -25,6 +25,7 @@ const ON_DEMAND = [
   'test/host/fuse.lab.test.ts',
   'test/hostile/*.lab.test.ts',
   'test/lab/{debian,lab}.lab.test.ts',
+  'test/scene/scene.lab.test.ts',
   'test/revert/memory-load.lab.test.ts',
   'test/sharing/network-image.lab.test.ts',
   'test/stress/faults.lab.test.ts',

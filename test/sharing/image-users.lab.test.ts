@@ -1,5 +1,5 @@
 // An image that another VM uses too: what is refused, what is done, and what is said, judged by the data.
-import { existsSync, linkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
@@ -11,24 +11,13 @@ import { since } from '../lab/version.ts';
 import { tags } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { asked, byteIn, NOW, succeed, THEN, take, write } from '../scene/steps.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, undefine, type Vm } from '../scene/vm.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, undefine, type Vm } from '../scene/vm.ts';
+import { leavesBoth } from './leaves-both.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);
 
 const small = { size: '4M' };
-
-/** Runs kvmsnap, which must refuse and leave both VMs as they are, to the last byte of their images. */
-async function leavesBoth(vms: readonly Vm[], ...args: string[]): Promise<string> {
-  const before = vms.map(fingerprint);
-  const { exitCode, message, hint } = await refused(...args);
-  expect({ args, exitCode, vms: vms.map(fingerprint) }).toEqual({
-    args,
-    exitCode: 5,
-    vms: before,
-  });
-  return `${message}\n${hint}`;
-}
 
 const tagNames = (path: string): string[] => tags(path).map(({ name }) => name);
 
@@ -181,50 +170,6 @@ describe('a disk in two definitions', () => {
   });
 });
 
-describe('a linked clone', () => {
-  function cloned(): readonly [Vm, Vm] {
-    const golden = defineVm({ name: 'golden', disks: [small] });
-    write(golden, THEN);
-    take(golden, 's1');
-    write(golden, NOW);
-    const alias = join(dirname(pathOf(golden)), 'alias.qcow2');
-    symlinkSync(pathOf(golden), alias);
-    return [golden, defineVm({ name: 'clone', disks: [{ backing: alias }] })];
-  }
-
-  test('keeps what it sees', async () => {
-    const both = cloned();
-    const words = await leavesBoth(both, 'revert', 'golden', 's1', '--force');
-    expect(words).toMatch(/VM clone \(shut off\) has an overlay on top of it \(disk vda\)/);
-    expect(byteIn(pathOf(both[1]))).toBe(NOW);
-  });
-
-  test('is no hindrance while it is off and nothing that it sees changes', async () => {
-    const [golden, clone] = cloned();
-    await succeed('create-as', 'golden', 's2');
-    await succeed('delete', 'golden', 's1');
-    await succeed('create-as', 'clone', 'c1');
-    await succeed('revert', 'clone', 'c1');
-    expect([byteIn(pathOf(golden)), byteIn(pathOf(clone))]).toEqual([NOW, NOW]);
-  });
-
-  test('that runs has what lies below locked', async () => {
-    const both = cloned();
-    start(both[1]);
-    await leavesBoth(both, 'create-as', 'golden', 's2', '--force');
-    await leavesBoth(both, 'delete', 'golden', 's1');
-    expect(state(both[1])).toBe('running');
-  });
-
-  test('stands in the way of its own snapshot while what lies below is written to', async () => {
-    const both = cloned();
-    start(both[0]);
-    expect(await leavesBoth(both, 'create-as', 'clone', 'c1')).toMatch(
-      /another VM writes to its backing file/,
-    );
-  });
-});
-
 test('a disk that was handed to another VM is not rolled back by a snapshot of before', async () => {
   const first = defineVm({ name: 'first', disks: [small, small] });
   write(first, THEN);
@@ -274,32 +219,6 @@ test('what only a snapshot of another VM keeps is not changed', async () => {
   const { exitCode, message } = await refused('revert', 'first', 's1', '--force');
   expect([exitCode, [first, second].map(fingerprint)]).toEqual([5, before]);
   expect(message).toMatch(/VM second/);
-});
-
-test('an overlay that another VM lies on is not left for removal', async () => {
-  const first = defineVm({ name: 'first', disks: [small] });
-  take(first, 'e1', '--disk-only');
-  const overlay = pathOf(first).replace(/qcow2$/, 'e1');
-  defineVm({ name: 'clone', disks: [{ backing: overlay }] });
-  const { code } = await kvmsnap(['delete', 'first', 'e1', '--leftovers']);
-  expect([code, existsSync(overlay), snapshotNames(first)]).toEqual([5, true, ['e1']]);
-  await succeed('delete', 'first', 'e1', '--metadata', '--leftovers');
-  expect(existsSync(overlay)).toBe(true);
-});
-
-test('external: neither a revert nor a merge takes the overlay of another VM away', async () => {
-  const first = defineVm({ name: 'first', disks: [small] });
-  take(first, 'e1', '--disk-only');
-  take(first, 'e2', '--disk-only');
-  const overlay = pathOf(first).replace(/qcow2$/, 'e2');
-  const clone = defineVm({ name: 'clone', disks: [{ backing: overlay }] });
-  const both = [first, clone];
-  const before = tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)]);
-  const words = await leavesBoth(both, 'revert', 'first', 'e1', '--force');
-  expect(words).toMatch(
-    since({ '0.0': /cannot revert to external/, '9.9': /VM clone .* overlay on top of it/ }),
-  );
-  expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
 });
 
 test('a VM that only reads an image has it locked too while it runs', async () => {
