@@ -1,11 +1,21 @@
 // Commands on another host that have more to do than to take a snapshot. kvm1 is this lab behind a real sshd.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
 import { isSystemLab, scratch, tool, tryTool, virsh } from '../lab/lab.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
+import { tags } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { hasSshd, type SshHosts, startSshHosts } from '../scene/ssh-host.ts';
 import { byteIn, bytes, NOW, THEN, write } from '../scene/steps.ts';
@@ -84,6 +94,24 @@ const LIE_ABOUT_IMAGES = {
   'backing-filename': '../../etc/shadow',
   snapshots: [{ id: '1', name: '\u001b]0;x\u0007', 'vm-state-size': 'huge', 'date-sec': 'huge' }],
 };
+
+const pathOfTool = (name: string): string | null =>
+  tryTool('sh', ['-c', `command -v ${name}`]).stdout.trim() || null;
+
+/** Runs it while the hosts have other users; on connections of its own, because sshd keeps the shell for as long as one lasts. */
+async function asUsers(
+  change: (passwd: string) => string,
+  task: (environment: Readonly<Record<string, string>>) => Promise<void>,
+): Promise<void> {
+  const file = join(scratch, 'passwd');
+  writeFileSync(file, change(readFileSync('/etc/passwd', 'utf8')));
+  tool('mount', ['--bind', file, '/etc/passwd']);
+  try {
+    await task({ ...environment(), XDG_RUNTIME_DIR: mkdtempSync(join(scratch, 'run-')) });
+  } finally {
+    tool('umount', ['--lazy', '/etc/passwd']);
+  }
+}
 
 describe.runIf(isSystemLab && hasSshd)('on another host', () => {
   test('overlays of a backup tool are merged; everything there is run by sudo', async () => {
@@ -167,26 +195,57 @@ describe.runIf(isSystemLab && hasSshd)('on another host', () => {
     expect(snapshotNames(vm)).toEqual(['s1']);
   });
 
-  test.runIf(tryTool('sh', ['-c', 'command -v fish']).code === 0)(
-    'the login shell there need not be a POSIX shell',
-    async () => {
-      const file = join(scratch, 'passwd');
-      const fish = tool('sh', ['-c', 'command -v fish']).trim();
-      writeFileSync(file, readFileSync('/etc/passwd', 'utf8').replace(/^(root:.*:).*$/m, `$1${fish}`));
-      tool('mount', ['--bind', file, '/etc/passwd']);
-      try {
-        // a new connection, because sshd keeps the shell for as long as one lasts
-        const runtime = mkdtempSync(join(scratch, 'run-'));
-        const env = { ...environment(), XDG_RUNTIME_DIR: runtime };
-        expect(await kvmsnap(['list', 'web-9', '--host', 'kvm1', '-q'], { env })).toMatchObject({
-          code: 4,
-          stderr: expect.stringContaining('web-9'),
-        });
-      } finally {
-        tool('umount', ['--lazy', '/etc/passwd']);
-      }
-    },
-  );
+  test('the login shell there need not be a POSIX shell, even if it prints', async () => {
+    for (const shell of ['fish', 'tcsh'].map(pathOfTool).filter((path) => path !== null)) {
+      const home = mkdtempSync(join(scratch, 'home-'));
+      writeFileSync(join(home, '.cshrc'), 'echo welcome\n');
+      await asUsers(
+        (passwd) => passwd.replace(/^(root:(?:[^:]*:){4}).*$/m, `$1${home}:${shell}`),
+        async (env) =>
+          expect(await kvmsnap(['list', 'web-9', '--host', 'kvm1', '-q'], { env }), shell).toMatchObject({
+            code: 4,
+            stderr: expect.stringContaining('web-9'),
+          }),
+      );
+    }
+  });
+
+  test('a user of the group libvirt there, who can read some images', async () => {
+    const [vm, secret] = [small('web-10'), small('web-11')];
+    chmodSync(pathOf(vm), 0o644);
+    chmodSync(pathOf(secret), 0o600);
+    const group = readFileSync('/etc/group', 'utf8').match(/^libvirt:.*?:(\d+):/m)?.[1] ?? '0';
+    const home = mkdtempSync(join(scratch, 'home-'));
+    chownSync(home, 12345, Number(group));
+    // sshd reads the key as this user
+    for (const path of [hosts.directory, scratch, dirname(pathOf(vm))]) chmodSync(path, 0o755);
+    await asUsers(
+      (passwd) => `${passwd}operator9:x:12345:${group}::${home}:/bin/sh\n`,
+      async (env) => {
+        const there = (line: readonly string[]) =>
+          kvmsnap([...line, '--host', 'operator9@kvm1', '-c', 'qemu:///system'], { env });
+        expect((await there(['create-as', 'web-10', 's1'])).stderr).toBe('');
+        expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['s1']);
+        expect((await there(['create-as', 'web-11', 's1'])).stderr).toContain('could not be inspected');
+        expect(tags(pathOf(secret)).map(({ name }) => name)).toEqual(['s1']);
+        // what would need the image is no success
+        expect((await there(['space', 'web-11'])).code).toBe(5);
+      },
+    );
+  });
+
+  test('a disk behind a symbolic link is the file that the link names', async () => {
+    const vm = small('web-12');
+    const link = join(scratch, 'link.qcow2');
+    symlinkSync(pathOf(vm), link);
+    const other = defineVm({ name: 'web-13', disks: [{ source: link, format: 'qcow2' }] });
+    expect((await run(['create-as', 'kvm1:web-13', 's1'])).code).toBe(0);
+    expect(tags(pathOf(vm)).map(({ name }) => name)).toEqual(['s1']);
+    // the VM that has the file itself would lose what it holds
+    const reverted = await run(['revert', 'kvm1:web-13', 's1']);
+    expect(reverted).toMatchObject({ code: 5, stderr: expect.stringContaining('web-12') });
+    expect(snapshotNames(other)).toEqual(['s1']);
+  });
 
   test('commands that need more than the connection refuse, and say where to run them', async () => {
     for (const line of [
