@@ -78,7 +78,7 @@ const ACTIONS = [
 ] as const;
 
 /** The words of a command that the hosts run for kvmsnap, or of ssh for a connection; no process of the lab itself. */
-const VICTIMS: Readonly<Record<string, RegExp>> = {
+const TARGETS: Readonly<Record<string, RegExp>> = {
   ssh: /^\S*ssh .*exec sh -s/,
   shell: /^sh -s$/,
   'command of the host': /^virsh |^sh \/tmp\/kvmsnap\./,
@@ -103,10 +103,10 @@ export async function cutRounds(fleet: Fleet, rounds: number, seed: number): Pro
     for (const { virsh } of fleet.places) virsh('snapshot-create-as', VM, 's1');
     write(fleet.places, NOW);
     const started = performance.now();
-    const { victim, first, at } = await disturbed(fleet, action.line, chance, most);
+    const { target, first, at } = await disturbed(fleet, action.line, chance, most);
     if (first.code === 0) most = Math.max(most, performance.now() - started);
     const tell = (what: readonly string[]) =>
-      wrong.push(...what.map((each) => `${action.what}, ${victim} after ${at} ms: ${each}`));
+      wrong.push(...what.map((each) => `${action.what}, ${target} after ${at} ms: ${each}`));
     if (first.code === 0) tell(fleet.places.flatMap((place) => wrongAt(place, action.after, action.byte)));
     else if (first.code !== null && first.stderr.trim() === '')
       tell([`exit ${first.code} without a message`]);
@@ -132,19 +132,19 @@ async function disturbed(
   line: readonly string[],
   chance: Chance,
   most: number,
-): Promise<{ readonly victim: string; readonly first: CliResult; readonly at: number }> {
-  const victim = chance.pick(['kvmsnap', 'connections', ...Object.keys(VICTIMS)]);
+): Promise<{ readonly target: string; readonly first: CliResult; readonly at: number }> {
+  const target = chance.pick(['kvmsnap', 'connections', ...Object.keys(TARGETS)]);
   const at = chance.between(0, Math.round(most));
   const running = spawnKvmsnap([...line, '--host', places.map(({ host }) => host).join(',')], {
     env: environment,
   });
   await Promise.race([sleep(at), running.done]);
-  const pattern = VICTIMS[victim];
-  if (victim === 'kvmsnap') running.kill('SIGKILL');
+  const pattern = TARGETS[target];
+  if (target === 'kvmsnap') running.kill('SIGKILL');
   else if (pattern === undefined) cut();
   else {
     const found = lines().filter((each) => pattern.test(each.line));
     if (found.length > 0) tryTool('kill', ['-KILL', String(chance.pick(found).pid)]);
   }
-  return { victim, first: await running.done, at };
+  return { target, first: await running.done, at };
 }
