@@ -1,5 +1,6 @@
 import { clearUnusedFiles, type UnusedFilesFound } from '../delete/remove-unused-files.ts';
 import { KvmsnapError } from '../errors.ts';
+import { freeBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { chainPaths } from '../model/image.ts';
@@ -83,9 +84,10 @@ export const mergeOverlays = (
   },
   log: ({ vm }) => ({ action: 'merge', vm: vm.domain.name, snapshots: [] }),
   verify: verifyMerge,
-  residue: (ctx, { vm }, { after, unmerged }) => [
+  residue: async (ctx, { vm }, { after, unmerged }) => [
     ...residue(ctx, after.domain, vm.domain.state),
     ...unfinished(after, unmerged),
+    ...(await fullFilesystems(ctx, unmerged)),
   ],
 });
 
@@ -133,3 +135,23 @@ const unfinished = ({ domain }: Vm, unmerged: readonly DiskMerge[]): Finding[] =
       hint: 'the same command completes it',
       command: kvmsnapLine('merge', [domain.name]),
     }));
+
+/** With less than this, a file system counts as full: QEMU needs a few clusters at once. */
+const FULL_BYTES = 1024 * 1024;
+
+/** While the VM runs, virsh does not say that QEMU had no space to write. */
+async function fullFilesystems(
+  { files }: Pick<Context, 'files'>,
+  unmerged: readonly DiskMerge[],
+): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const { target, base } of unmerged) {
+    const free = await freeBytes(files, base.path);
+    if (free !== null && free < FULL_BYTES)
+      found.push({
+        what: `disk ${target}: the file system of ${base.path} is full`,
+        hint: 'free some space there, then run the same command again',
+      });
+  }
+  return found;
+}

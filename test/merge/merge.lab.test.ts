@@ -1,5 +1,5 @@
 // `merge`: overlays that a backup tool has left; judged by the bytes on the disks, by virsh and by qemu-img.
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
@@ -7,6 +7,7 @@ import { type Process, processes } from '../lab/daemon.ts';
 import { fingerprint, refused } from '../lab/evidence.ts';
 import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { imageInfo, writePattern } from '../scene/disk.ts';
+import { removeMounts, replaceCommand, smallFilesystem } from '../scene/mount.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import {
   allClean,
@@ -22,7 +23,10 @@ import {
 } from '../scene/steps.ts';
 import { cleanUp, defineVm, destroy, domainXml, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
-afterEach(cleanUp);
+afterEach(async () => {
+  await cleanUp();
+  removeMounts();
+});
 
 /** The files that the disks of the VM use, now or at the next start. */
 const inUse = (vm: Vm, ...when: string[]): string[] =>
@@ -103,6 +107,26 @@ describe('a VM that runs', () => {
     await succeed('revert', 'web', 's1');
     expect(bytes(vm)).toEqual([THEN]);
   });
+});
+
+test('a file system that becomes full while the merge runs is named, and nothing is lost', async () => {
+  const small = smallFilesystem(8);
+  const vm = defineVm({ name: 'web', disks: [{ source: join(small, 'web.qcow2') }] });
+  tool('qemu-img', ['create', '-q', '-f', 'qcow2', pathOf(vm), '16M']);
+  start(vm);
+  backUp(vm, 'b1');
+  writeAsGuest(vm, NOW);
+  replaceCommand(
+    '/usr/bin/virsh',
+    (original) =>
+      `#!/bin/sh\ncase "$*" in *blockcommit*) [ -e '${small}.full' ] || { : >'${small}.full'; cat /dev/zero >'${small}/fill' 2>&-; } ;; esac\nexec '${original}' "$@"\n`,
+  );
+  const { code, stderr } = await kvmsnap(['merge', 'web', '--yes']);
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`the file system of ${pathOf(vm)} is full`)]);
+  expect([inUse(vm)[0], byteIn(overlay(vm, 'b1'))]).toEqual([overlay(vm, 'b1'), NOW]);
+  rmSync(join(small, 'fill'));
+  await succeed('merge', 'web', '--yes');
+  isMerged(vm, NOW);
 });
 
 describe('a VM that is off', () => {
