@@ -28,7 +28,7 @@ const ON_DEMAND = [
   'test/scene/scene.lab.test.ts',
   'test/revert/memory-load.lab.test.ts',
   'test/sharing/network-image.lab.test.ts',
-  'test/stress/faults.lab.test.ts',
+  'test/stress/{faults,kill-others}.lab.test.ts',
 ];
 
 const MATRIX = ['test/hazards/**/*.lab.test.ts', 'test/kinds.lab.test.ts'];
@@ -48,6 +48,7 @@ export default defineConfig({
           // no file mocks a module, and loading them once is half of the time
           isolate: false,
           pool: 'forks',
+          maxWorkers: availableParallelism(),
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.lab.test.ts'],
         },
