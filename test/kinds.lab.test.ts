@@ -1,6 +1,6 @@
 // Every kind of VM, on every libvirt: what works is taken, reverted to and deleted, judged by the data on its disks;
 // what cannot work is refused before anything is touched. One table, two tests a row.
-import { copyFileSync, existsSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { fingerprint, refused } from './lab/evidence.ts';
@@ -11,6 +11,7 @@ import { checkImage, tags, writePattern } from './scene/disk.ts';
 import { encryptedDisk, hasEncryptedPattern, removeSecrets } from './scene/luks.ts';
 import { snapshotNames } from './scene/snapshot.ts';
 import { byteIn, succeed } from './scene/steps.ts';
+import { nvramOf, uefi } from './scene/uefi.ts';
 import { cleanUp, defineVm, destroy, start, state, type Vm, type VmSpec } from './scene/vm.ts';
 
 /** What kvmsnap says when it refuses; null where it works. */
@@ -44,37 +45,6 @@ function image(format: string, below?: string, options?: string): string {
   tool('qemu-img', ['create', '-q', '-f', format, ...more, '--', path, ...(below ? [] : ['4M'])]);
   return path;
 }
-
-/** Where the distributions keep the firmware. */
-const FIRMWARE = [
-  '/usr/share/OVMF/OVMF_CODE_4M.fd',
-  '/usr/share/edk2/ovmf/OVMF_CODE.fd',
-  '/usr/share/edk2/x64/OVMF_CODE.4m.fd',
-  '/usr/share/qemu/ovmf-x86_64-code.bin',
-];
-
-/** With UEFI; its NVRAM, made of the firmware's template, is of that format. */
-function uefi(format: 'raw' | 'qcow2'): Omit<VmSpec, 'name'> {
-  const firmware = FIRMWARE.find(existsSync);
-  if (!firmware) throw new Error('no OVMF here: test/lab/enter.sh --tests installs it');
-  const directory = mkdtempSync(join(scratch, 'kind-'));
-  // a copy: of the original libvirt knows the template, and refuses NVRAM of another format
-  const code = join(directory, 'code.fd');
-  copyFileSync(firmware, code);
-  const template = firmware.replace('CODE', 'VARS').replace('-code', '-vars');
-  const nvram = join(directory, `nvram.${format}`);
-  tool('qemu-img', ['convert', '-f', 'raw', '-O', format, '--', template, nvram]);
-  const formats = format === 'raw' ? '' : since({ '7.0': '', '11.3': ` format='${format}'` });
-  return {
-    disks: [SMALL],
-    memoryMiB: 64,
-    osXml: `<os><type arch='x86_64' machine='q35'>hvm</type>
-      <loader readonly='yes' type='pflash'>${code}</loader><nvram${formats}>${nvram}</nvram></os>`,
-  };
-}
-
-const nvramOf = (vm: Vm) =>
-  /<nvram[^>]*>(.*?)<\/nvram>/.exec(virsh('dumpxml', '--inactive', '--domain', vm.uuid))?.[1] ?? '';
 
 const OS = `<os><type arch='x86_64' machine='pc'>hvm</type></os>`;
 const SHARED_MEMORY = `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>`;

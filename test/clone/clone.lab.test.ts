@@ -91,6 +91,7 @@ describe('an internal snapshot', () => {
     expect(virsh('domstate', 'test').trim()).toBe('shut off');
     expect(virsh('list', '--all', '--autostart', '--name').trim()).toBe('');
     expect(virsh('snapshot-list', 'test', '--name').trim()).toBe('');
+    expect(files('/run/kvmsnap')).toEqual([]);
   });
 
   test('of a running VM with memory: it runs on, and both run side by side', async () => {

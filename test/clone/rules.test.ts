@@ -76,6 +76,11 @@ const TABLE: Readonly<Record<string, RuleCases<CloneRuleFacts>>> = {
     cases: [
       NONE,
       {
+        says: 'the port of a server elsewhere',
+        facts: facts("<serial type='tcp'><source mode='connect' host='10.0.0.1' service='4555'/></serial>"),
+        finds: [],
+      },
+      {
         says: 'devices, a TPM, a port and a directory of the host',
         facts: facts(
           `<hostdev/><tpm><backend type='passthrough'/></tpm><filesystem/>

@@ -52,7 +52,7 @@ while [ $1 = freeze ] && [ -e /hold ]; do sleep 0.1; done
 END
 }
 
-MODULES='virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio_blk virtio_console
+MODULES='virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio_blk virtio_console virtio_balloon
   ext4 jbd2 mbcache crc16 crc32c_generic libcrc32c crc32c-cryptoapi'
 
 # ---- building -------------------------------------------------------------------------------------------
