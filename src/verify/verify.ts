@@ -80,8 +80,11 @@ export async function verifyOne(
     const { domain, snapshot } = session;
     await endForgotten(ctx, session);
     const damage = await findDamage(ctx, session);
-    if (damage !== null && !ctx.settings.dryRun)
-      return conclude(ctx, session, { outcome: 'failed', what: damage, seconds: 0, screenshot: null });
+    if (damage !== null) {
+      const verdict: Verdict = { outcome: 'failed', what: damage, seconds: 0, screenshot: null };
+      if (ctx.settings.dryRun) throw notProven(session, verdict);
+      return conclude(ctx, session, verdict);
+    }
     const facts = await readStage(ctx, session, memory);
     refuseOn(
       ctx,

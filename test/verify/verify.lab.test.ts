@@ -8,7 +8,7 @@ import { scratch, tool, virsh, waitFor } from '../lab/lab.ts';
 import { formatOf } from '../scene/disk.ts';
 import { startLinux } from '../scene/linux-guest.ts';
 import { removeMounts, smallFilesystem } from '../scene/mount.ts';
-import { count, countTo, document, fitting, take } from '../scene/steps.ts';
+import { count, countTo, document, fail, fitting, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm } from '../scene/vm.ts';
 import { nothingLeft, unproven, vms } from './throw-away.ts';
 
@@ -87,6 +87,7 @@ describe('an internal snapshot', () => {
     destroy(vm);
     breakTables(pathOf(vm), 2);
     const now = fingerprint(vm);
+    expect(await fail(5, 'verify', 'web', 'damaged', '--dry-run')).toMatch(/disk vda: .* is damaged/);
     const damaged = await unproven('web', 'damaged');
     expect(damaged).toMatchObject({
       outcome: 'failed',
