@@ -1,6 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import type { ConfigFiles } from '../host/config-files.ts';
-import type { Destination } from '../host/ssh/connection.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { sshAliases, sshConfigFiles } from '../host/ssh/ssh-config.ts';
 import { readUserFile } from '../host/user-files.ts';
 import { nearest } from '../model/names.ts';

@@ -1,5 +1,5 @@
 import { type ErrorFinding, KvmsnapError } from '../errors.ts';
-import type { Destination } from '../host/ssh/connection.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { commandLine, quote } from '../model/quote.ts';
 
 /** Advice that was made for a host, as it can be pasted where kvmsnap was called. */

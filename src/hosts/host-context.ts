@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { KvmsnapError } from '../errors.ts';
-import { type Connection, createConnection, type Destination } from '../host/ssh/connection.ts';
+import { type Connection, createConnection } from '../host/ssh/connection.ts';
 import { controlSocket } from '../host/ssh/control-socket.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { createRemoteExec, type RemoteExecOptions } from '../host/ssh/remote-exec.ts';
 import { createRemoteFiles } from '../host/ssh/remote-files.ts';
 import { createRemoteRunFiles } from '../host/ssh/remote-run-files.ts';

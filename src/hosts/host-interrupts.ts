@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { createInterrupts, type Interrupts } from '../host/interrupts.ts';
-import { HostAway } from '../host/ssh/connection.ts';
+import { HostAway } from '../host/ssh/host-away.ts';
 
 /** What signals and the time limit do to the part of a run that is done on one host: signals reach all parts, and each has its own limit. */
 

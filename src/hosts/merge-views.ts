@@ -1,5 +1,5 @@
 import type { KvmsnapError } from '../errors.ts';
-import type { Destination } from '../host/ssh/connection.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { errorDocument } from '../output/documents.ts';
 import { type Column, type Line, type Section, section, type View, type ViewOf } from '../output/view.ts';
 import { hostCommand } from './host-command.ts';

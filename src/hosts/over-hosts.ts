@@ -3,7 +3,7 @@ import { checkHostCount, checkHosts } from '../command-line/check-line.ts';
 import type { AnyCommand } from '../command-line/commander.ts';
 import { splitLine } from '../command-line/line.ts';
 import { KvmsnapError } from '../errors.ts';
-import type { Destination } from '../host/ssh/connection.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { listDomains } from '../libvirt/domains.ts';
 import type { Context, Settings } from '../run/context.ts';
 import { type Progress, startProgress } from '../run/progress.ts';

@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import type { Destination } from '../host/ssh/connection.ts';
+import type { Destination } from '../host/ssh/host-away.ts';
 import { listDomains } from '../libvirt/domains.ts';
 import type { Context, Settings } from '../run/context.ts';
 import { openHost } from './host-context.ts';

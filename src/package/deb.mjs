@@ -55,6 +55,7 @@ const licenses = () =>
     })
     .join('\n\n');
 
+/** Its first field names the version of the format, by the address that Debian has given it. */
 const copyright = () => `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: kvmsnap
 Upstream-Contact: ${FACTS.maintainer}

@@ -1,6 +1,7 @@
 // A write on another host whose connection does not come back.
 import { expect, test } from 'vitest';
-import { type Connection, HostAway } from '../../src/host/ssh/connection.ts';
+import type { Connection } from '../../src/host/ssh/connection.ts';
+import { HostAway } from '../../src/host/ssh/host-away.ts';
 import { runJob } from '../../src/host/ssh/remote-job.ts';
 import { type Reply, ShellFailure } from '../../src/host/ssh/shell.ts';
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvmsnapError } from '../../src/errors.ts';
 import { createInterrupts } from '../../src/host/interrupts.ts';
-import { HostAway } from '../../src/host/ssh/connection.ts';
+import { HostAway } from '../../src/host/ssh/host-away.ts';
 import { interruptsOfHost } from '../../src/hosts/host-interrupts.ts';
 
 function two() {

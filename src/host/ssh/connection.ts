@@ -3,6 +3,7 @@ import { KvmsnapError } from '../../errors.ts';
 import { commandLine } from '../../model/quote.ts';
 import { openNamelessFile } from '../process/nameless-file.ts';
 import type { ControlSocket } from './control-socket.ts';
+import { type Destination, explained, HostAway, unreachable } from './host-away.ts';
 import { type Limits, openShell, type Reply, type Shell, ShellFailure } from './shell.ts';
 import type { SshPrograms } from './ssh-process.ts';
 
@@ -10,18 +11,6 @@ import type { SshPrograms } from './ssh-process.ts';
  * A connection to one host: a master of ssh that other runs of kvmsnap use too, and within it one shell. Its keys, jump hosts and
  * ports are those of the user's ssh_config.
  */
-
-export interface Destination {
-  /** As the user names it, and as results do. */
-  readonly name: string;
-  /** What ssh is given; null: this host, without ssh. */
-  readonly address: string | null;
-  /** Whether commands are run by `sudo -n`. */
-  readonly sudo: boolean;
-}
-
-/** The host cannot be reached, or not any more. */
-export class HostAway extends KvmsnapError {}
 
 export interface Connection {
   readonly name: string;
@@ -290,23 +279,3 @@ export const throwLost =
     if (!(error instanceof ShellFailure)) throw error;
     throw new HostAway('unreachable', `the connection to the host ${name} was lost: ${error.message}`);
   };
-
-/** The failure of a host to which there is no connection. */
-export function unreachable({ name, address, sudo }: Destination, detail: string): HostAway {
-  // ssh is silent if the connection ends while keys are exchanged, or if nothing arrives any more
-  const why = detail === '' ? 'the connection ended before the host let ssh in' : detail;
-  if (sudo && /^sudo:/.test(why))
-    return new HostAway('unreachable', `cannot become root on ${name}: ${why}`, {
-      hint: 'sudo must not ask for a password there; this command shows whether it does',
-      command: commandLine('ssh', [address ?? name, 'sudo', '-n', 'true']),
-    });
-  return new HostAway('unreachable', `cannot reach the host ${name}: ${why}`, {
-    hint: 'this command must succeed, and ask nothing',
-    command: commandLine('ssh', ['-o', 'BatchMode=yes', address ?? name, 'true']),
-  });
-}
-
-function explained({ name }: Destination, { why, message }: ShellFailure): KvmsnapError {
-  if (why === 'timed-out') return new HostAway('timed-out', `the host ${name} does not answer: ${message}`);
-  return new KvmsnapError('refused', `the host ${name} printed ${message}, so kvmsnap stopped reading`);
-}

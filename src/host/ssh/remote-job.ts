@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../../errors.ts';
 import { kvmsnapLine } from '../../model/quote.ts';
-import { type Connection, HostAway } from './connection.ts';
+import type { Connection } from './connection.ts';
+import { HostAway } from './host-away.ts';
 import type { RemoteExecOptions } from './remote-exec.ts';
 import { type Reply, ShellFailure } from './shell.ts';
 
