@@ -5,10 +5,9 @@ import { wrapMessage } from '../../src/output/wrap.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
 import type { Context, Settings } from '../../src/run/context.ts';
 import { capture } from '../captures.ts';
-import { localFiles } from '../host/local-files.ts';
 import { Failure, type FakeVm, fakeLibvirt, optionValue } from '../libvirt/fake-libvirt.ts';
 import { MiB } from '../model.ts';
-import { fakeHost } from '../run/fake-host.ts';
+import { fakeHost, filesWithEmulator } from '../run/fake-host.ts';
 import { fakeVm, imagePath, NOW, snapshotXml, type VmSpec } from './vms.ts';
 
 export interface Medium {
@@ -156,11 +155,11 @@ HEADER.writeUInt32BE(104, 100);
 
 /** Every file of the VMs is there. */
 const FILES: HostFiles = {
-  ...localFiles,
+  ...filesWithEmulator,
   stat: async (path) => {
-    if (!path.startsWith('/var/lib/libvirt/images/')) return localFiles.stat(path);
+    if (!path.startsWith('/var/lib/libvirt/images/')) return filesWithEmulator.stat(path);
     return {
-      ...(await localFiles.stat('/dev/null')),
+      ...(await filesWithEmulator.stat('/dev/null')),
       kind: path.includes('.') ? 'file' : 'directory',
       identity: path,
       device: null,

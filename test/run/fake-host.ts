@@ -1,3 +1,4 @@
+import type { HostFiles } from '../../src/host/files.ts';
 import { createInterrupts } from '../../src/host/interrupts.ts';
 import { createVirsh } from '../../src/libvirt/virsh.ts';
 import type { RunQemuImg } from '../../src/qemu/qemu-img.ts';
@@ -23,6 +24,15 @@ export interface FakeHost {
 
 const VERSION = '12.8.0';
 const NOW = TAKEN_AT + 86_400;
+
+/** What the definitions of the captures name, and a machine without QEMU has not. */
+const EMULATOR = '/usr/bin/qemu-system-x86_64';
+
+/** The files of this machine, and the emulator. */
+export const filesWithEmulator: HostFiles = {
+  ...localFiles,
+  stat: (path) => localFiles.stat(path === EMULATOR ? process.execPath : path),
+};
 
 export function fakeHost(): FakeHost {
   const definition = storedDefinition(VERSION);
@@ -105,7 +115,7 @@ export function fakeHost(): FakeHost {
         release: () => undefined,
       },
       clock: { now: () => NOW * 1000, sleep: async () => undefined },
-      files: localFiles,
+      files: filesWithEmulator,
       recordAction: async () => undefined,
       host: null,
       configFiles: {
