@@ -4,7 +4,7 @@ import { nameProblem } from '../model/names.ts';
 import { internalDisks, type Snapshot } from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
 import { accounting, describeUses, type ImageUsers, usesOf } from '../sharing/image-users.ts';
-import { participants, tagWithId } from '../vm/disk-findings.ts';
+import { participants, tagWithId } from '../vm/findings/disks.ts';
 
 /** Snapshots inside the images that libvirt does not know, and what can be proven about each. */
 

@@ -2,7 +2,7 @@ import { listDomains, readSnapshotNames, readSnapshotNamesOf } from '../libvirt/
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import type { Virsh } from '../libvirt/virsh.ts';
 import { labelOf } from '../model/labels.ts';
-import { readMarks } from '../model/marks.ts';
+import { readMarks } from '../model/marks/marks.ts';
 import { localTime, visible } from '../output/format.ts';
 import type { WantedNames } from './grammar.ts';
 

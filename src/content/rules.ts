@@ -3,7 +3,6 @@ import { commandLine } from '../model/quote.ts';
 import { applyRules, type Finding, type Rule, type RuledFinding } from '../model/rule.ts';
 import { isOfMemoryAlone } from '../model/snapshot.ts';
 import { diskInText, inText } from '../model/text.ts';
-import { whatIsBroken } from '../vm/disk-findings.ts';
 import {
   changeSince,
   interruptedMerges,
@@ -12,6 +11,7 @@ import {
   type StateFile,
   takenOnItLater,
 } from '../vm/external-state.ts';
+import { whatIsBroken } from '../vm/findings/disks.ts';
 import { movedFindings } from '../vm/moved-images.ts';
 import { type ContentFacts, type DiskContent, entriesNamed } from './facts.ts';
 

@@ -124,7 +124,7 @@ async function refuseTooMany(
 ): Promise<void> {
   const kept = mostKept(rules);
   if (!isExternalSpec(spec)) return;
-  const { keptTooDeep, mayBeTooDeep } = await import('../vm/chain-depth.ts');
+  const { keptTooDeep, mayBeTooDeep } = await import('../vm/findings/chain-depth.ts');
   if (!mayBeTooDeep(kept)) return;
   const why = keptTooDeep(kept, await readDaemonVersion(virsh));
   if (why === null) return;

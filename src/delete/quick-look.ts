@@ -5,7 +5,7 @@ import { dumpCommand } from '../libvirt/snapshots.ts';
 import { createSnapshotParser } from '../libvirt/xml/snapshot.ts';
 import { isActive } from '../model/domain.ts';
 import { chainOf, type Images } from '../model/image.ts';
-import { readMarks } from '../model/marks.ts';
+import { readMarks } from '../model/marks/marks.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Vm } from '../vm/load.ts';

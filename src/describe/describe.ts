@@ -1,5 +1,5 @@
 import { KvmsnapError } from '../errors.ts';
-import { isHeld } from '../model/hold.ts';
+import { isHeld } from '../model/marks/hold.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';

@@ -1,6 +1,6 @@
 import { allAnswered, splitLines } from './answers.ts';
 import type { VirshCommand } from './batch.ts';
-import { isOfRunning } from './definition-files.ts';
+import { isOfRunning } from './definition/files.ts';
 import type { DomainName } from './resolve.ts';
 import type { Virsh } from './virsh.ts';
 import { connectionFailure, countErrors } from './virsh-error.ts';

@@ -1,5 +1,5 @@
 import { freeBytes } from '../host/files.ts';
-import { createDefinitionReader } from '../libvirt/definition-files.ts';
+import { createDefinitionReader } from '../libvirt/definition/files.ts';
 import { readByUuid } from '../libvirt/domains.ts';
 import { isActive } from '../model/domain.ts';
 import { inText } from '../model/text.ts';

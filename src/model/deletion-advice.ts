@@ -1,4 +1,4 @@
-import { isHeld } from './hold.ts';
+import { isHeld } from './marks/hold.ts';
 import { kvmsnapLine } from './quote.ts';
 import type { Finding } from './rule.ts';
 import { allInText } from './text.ts';

@@ -1,5 +1,5 @@
 import { chainOf, type DiskImage, type Images, type Tag, tagsNamed } from './image.ts';
-import { type Marks, readMarks } from './marks.ts';
+import { type Marks, readMarks } from './marks/marks.ts';
 import { type Reader, type Reading, readersOf } from './reader.ts';
 import { hasMemory, internalDisks, type Snapshot } from './snapshot.ts';
 import { childNames, oldestFirst } from './tree.ts';

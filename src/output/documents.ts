@@ -1,7 +1,7 @@
 import type { KvmsnapError } from '../errors.ts';
+import type { Verified } from '../model/marks/verified.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { kindOf, locationOf } from '../model/snapshot.ts';
-import type { Verified } from '../model/verified.ts';
 import type { Document } from './contract.ts';
 import { rfc3339 } from './format.ts';
 

@@ -1,5 +1,5 @@
 import type { VirshCommand } from '../libvirt/batch.ts';
-import { readDefinitions } from '../libvirt/definitions.ts';
+import { readDefinitions } from '../libvirt/definition/definitions.ts';
 import { POLICY_KEY, policyElement, policyIn } from '../libvirt/xml/policy.ts';
 import { type Domain, isActive } from '../model/domain.ts';
 import { POLICY_NAMESPACE } from '../model/policy.ts';

@@ -1,5 +1,5 @@
 import { type HostFiles, readText } from '../host/files.ts';
-import type { Found } from '../libvirt/found-things.ts';
+import type { Found } from '../libvirt/definition/found-things.ts';
 import { addressBytes } from './ip-address.ts';
 
 /** Addresses and ports of this host, by the tables of its kernel (proc(5)). */

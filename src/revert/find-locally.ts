@@ -1,5 +1,5 @@
 import { type HostFiles, readText } from '../host/files.ts';
-import type { Found } from '../libvirt/found-things.ts';
+import type { Found } from '../libvirt/definition/found-things.ts';
 import { numbersIn } from '../libvirt/xml/element.ts';
 import type { Need } from '../libvirt/xml/need.ts';
 import { findAddress, findPort, findServer } from './find-addresses.ts';

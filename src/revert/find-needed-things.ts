@@ -1,6 +1,6 @@
 import type { HostFiles } from '../host/files.ts';
-import type { Found, HostThings } from '../libvirt/found-things.ts';
-import { askForThings } from '../libvirt/host-things.ts';
+import type { Found, HostThings } from '../libvirt/definition/found-things.ts';
+import { askForThings } from '../libvirt/definition/host-things.ts';
 import { type Need, needKey, templateKey } from '../libvirt/xml/need.ts';
 import type { VmReader } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';

@@ -1,5 +1,5 @@
 import { errorCode, type FileKind, type HostFiles, readText, unlessOurs } from '../host/files.ts';
-import type { Found } from '../libvirt/found-things.ts';
+import type { Found } from '../libvirt/definition/found-things.ts';
 import { FITTING_KINDS, type Opened } from '../libvirt/xml/need.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { readDefinitions } from '../libvirt/definitions.ts';
+import { readDefinitions } from '../libvirt/definition/definitions.ts';
 import { type Element, elementsAt } from '../libvirt/xml/element.ts';
 import { needKey } from '../libvirt/xml/need.ts';
 import { neededThings } from '../libvirt/xml/needed-things.ts';

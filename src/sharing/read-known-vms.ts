@@ -5,7 +5,7 @@ import {
   type DefinitionFiles,
   type NamedVolume,
   storedDefinitions,
-} from '../libvirt/definition-files.ts';
+} from '../libvirt/definition/files.ts';
 import { type ListedVm, listDomains } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { readVolumePaths } from '../libvirt/volumes.ts';

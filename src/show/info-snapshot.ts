@@ -1,9 +1,9 @@
 import { isActive } from '../model/domain.ts';
+import type { Verified } from '../model/marks/verified.ts';
 import { readerInText } from '../model/reader.ts';
 import { type SnapshotReport, tagsOf } from '../model/report.ts';
 import { kindOf, stateFile } from '../model/snapshot.ts';
 import { allInText } from '../model/text.ts';
-import type { Verified } from '../model/verified.ts';
 import { domainDocument, snapshotDocument } from '../output/documents.ts';
 import { agoWords, humanBytes, localTime, rfc3339, stateWord } from '../output/format.ts';
 import { type Column, section } from '../output/view.ts';

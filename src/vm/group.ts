@@ -1,7 +1,7 @@
 import { KvmsnapError, notOnHosts } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
-import { readMarks } from '../model/marks.ts';
+import { readMarks } from '../model/marks/marks.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';

@@ -5,7 +5,7 @@ import { EVERYDAY_WORDS, VIRSH_COMMANDS, virshOptionsOf } from '../../src/comman
 import { isVirshOption } from '../../src/command-line/parts.ts';
 import { understand } from '../../src/command-line/understand.ts';
 import { KvmsnapError } from '../../src/errors.ts';
-import { VIRSH_OPTIONS } from '../create/virsh-options.ts';
+import { VIRSH_OPTIONS } from '../create/virsh/options.ts';
 
 const { program } = await createProgram([], async () => undefined);
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { deleteInTurn } from '../../src/delete/delete-in-turn.ts';
 import type { DeleteRequest } from '../../src/delete/deletion.ts';
-import { withHold } from '../../src/model/hold.ts';
+import { withHold } from '../../src/model/marks/hold.ts';
 import type { Context } from '../../src/run/context.ts';
 import { loadVm } from '../../src/vm/load.ts';
 import { Failure, optionValue } from '../libvirt/fake-libvirt.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { virshTable } from '../create/virsh-options.ts';
+import { virshTable } from '../create/virsh/options.ts';
 import { cleanEnvironment, kvmsnap, kvmsnapPath } from '../lab/cli.ts';
 import { isSystemLab, scratch } from '../lab/lab.ts';
 import { hasSshd, type SshHosts, startSshHosts } from '../scene/ssh-host.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { adviseDeletion } from '../../src/model/deletion-advice.ts';
-import { withHold } from '../../src/model/hold.ts';
+import { withHold } from '../../src/model/marks/hold.ts';
 
 const domain = { name: 'web-1' };
 const hint = 'delete these first';

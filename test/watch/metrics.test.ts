@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { withVerified } from '../../src/model/marks/verified.ts';
 import { reportSnapshots } from '../../src/model/report.ts';
-import { withVerified } from '../../src/model/verified.ts';
 import type { Series } from '../../src/output/prometheus.ts';
 import { type EndedRun, NOTHING_READ, type Reading } from '../../src/run/recording.ts';
 import { afterRun, groupsOf, recordedHosts, seriesOf } from '../../src/watch/metrics.ts';

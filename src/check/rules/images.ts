@@ -5,8 +5,8 @@ import { commandLine, kvmsnapLine } from '../../model/quote.ts';
 import { type Finding, mebibytes, type Rule } from '../../model/rule.ts';
 import { freeUnusedMemoryLines, isNotable, resizable, type UnusedMemory } from '../../qemu/unused-memory.ts';
 import { describeUses, type ImageUsers, usesOf } from '../../sharing/image-users.ts';
-import { beyondLimit, nearLimit } from '../../vm/chain-depth.ts';
-import { eachDisk } from '../../vm/disk-findings.ts';
+import { beyondLimit, nearLimit } from '../../vm/findings/chain-depth.ts';
+import { eachDisk } from '../../vm/findings/disks.ts';
 import type { CheckFacts } from './facts.ts';
 
 /** Rules about the images and the files next to them. */

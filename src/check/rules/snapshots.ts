@@ -7,7 +7,7 @@ import { disksInText, inText } from '../../model/text.ts';
 import { humanSpan } from '../../output/format.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
-import { participants } from '../../vm/disk-findings.ts';
+import { participants } from '../../vm/findings/disks.ts';
 import type { LeftPause } from '../../vm/left-pause.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
 import { movedDisks, movedFindings } from '../../vm/moved-images.ts';

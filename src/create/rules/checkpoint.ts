@@ -2,7 +2,7 @@ import { type Domain, isActive } from '../../model/domain.ts';
 import { ifBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
 import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
-import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
+import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/findings/checkpoints.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

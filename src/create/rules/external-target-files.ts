@@ -5,7 +5,7 @@ import { quote } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { diskInText } from '../../model/text.ts';
 import { overlayLine } from '../../qemu/command-lines.ts';
-import { tooDeepForMore } from '../../vm/chain-depth.ts';
+import { tooDeepForMore } from '../../vm/findings/chain-depth.ts';
 import { plannedFiles } from '../plan.ts';
 import type { CreateFacts, TargetFile } from './facts.ts';
 import { EXTERNAL } from './modes.ts';

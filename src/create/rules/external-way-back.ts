@@ -10,7 +10,7 @@ import {
 import { stem } from '../../model/paths.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { allInText, diskInText, disksInText } from '../../model/text.ts';
-import { editCommand } from '../../vm/disk-findings.ts';
+import { editCommand } from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 import { isPartial, isUndeletable, PARTIAL_STAY } from './partial.ts';

@@ -8,8 +8,8 @@ import {
   headerFinding,
   isAsDefined,
   whatIsBroken,
-} from '../../vm/disk-findings.ts';
-import { lostVolumes } from '../../vm/volume-rules.ts';
+} from '../../vm/findings/disks.ts';
+import { lostVolumes } from '../../vm/findings/volumes.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

@@ -10,7 +10,7 @@ import {
   editCommand,
   participants,
   unsupportedImage,
-} from '../../vm/disk-findings.ts';
+} from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

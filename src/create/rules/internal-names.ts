@@ -6,7 +6,7 @@ import type { Rule } from '../../model/rule.ts';
 import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
-import { eachDisk, nextTagId, participants, tagWithId } from '../../vm/disk-findings.ts';
+import { eachDisk, nextTagId, participants, tagWithId } from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

@@ -1,6 +1,6 @@
 import type { Rule } from '../../model/rule.ts';
 import { diskInText } from '../../model/text.ts';
-import { leaveOut } from '../../vm/disk-findings.ts';
+import { leaveOut } from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL } from './modes.ts';
 

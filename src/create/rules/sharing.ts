@@ -2,7 +2,7 @@ import { isActive } from '../../model/domain.ts';
 import { chainOf, chainPaths } from '../../model/image.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
-import { participants } from '../../vm/disk-findings.ts';
+import { participants } from '../../vm/findings/disks.ts';
 import { plannedFiles } from '../plan.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL, INTERNAL } from './modes.ts';

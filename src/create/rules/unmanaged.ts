@@ -2,7 +2,7 @@ import { type Domain, isActive } from '../../model/domain.ts';
 import { ifBefore, SAVES_BY_JOB } from '../../model/libvirt-versions.ts';
 import { virshWord } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import { commandLineDrives, drivesThatTakeMemory } from '../../vm/command-line-drives.ts';
+import { commandLineDrives, drivesThatTakeMemory } from '../../vm/findings/command-line-drives.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

@@ -3,7 +3,7 @@ import { ifBefore, isFrom, SAVES_BY_JOB } from '../../model/libvirt-versions.ts'
 import { virshWord } from '../../model/quote.ts';
 import type { Rule } from '../../model/rule.ts';
 import { diskInText } from '../../model/text.ts';
-import { externalInstead, participants } from '../../vm/disk-findings.ts';
+import { externalInstead, participants } from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 

@@ -9,7 +9,7 @@ import {
   obstacleFindings,
   type WrittenDisk,
 } from '../../model/write-obstacles.ts';
-import { participants } from '../../vm/disk-findings.ts';
+import { participants } from '../../vm/findings/disks.ts';
 import type { CreateFacts } from './facts.ts';
 import { EXTERNAL, INTERNAL } from './modes.ts';
 

@@ -4,9 +4,9 @@ import { createCommand, registerCommand } from '../../libvirt/create-command.ts'
 import type { DomainReading } from '../../libvirt/domains.ts';
 import { FROM_PIPE, pipedLine, redescribing } from '../../libvirt/piped-lines.ts';
 import { isActive } from '../../model/domain.ts';
+import { withTogether } from '../../model/marks/together.ts';
 import { commandLine } from '../../model/quote.ts';
 import { inText } from '../../model/text.ts';
-import { withTogether } from '../../model/together.ts';
 import { humanBytes } from '../../output/format.ts';
 import type { Context } from '../../run/context.ts';
 import { loadChecked, type Operation, skip } from '../../run/operation.ts';

@@ -7,7 +7,7 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf } from '../../model/snapshot.ts';
 import { allInText, disksInText, inText } from '../../model/text.ts';
-import { undeletable } from '../../vm/chain-depth.ts';
+import { undeletable } from '../../vm/findings/chain-depth.ts';
 import { deletionOf } from '../deletion-set.ts';
 import { external, holdersBefore, nameAll, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';

@@ -7,7 +7,7 @@ import { internalDisks } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, usesOf } from '../../sharing/image-users.ts';
-import { whatIsBroken } from '../../vm/disk-findings.ts';
+import { whatIsBroken } from '../../vm/findings/disks.ts';
 import { deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 import { imagesOf, movedOf } from './location.ts';

@@ -6,9 +6,9 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, type SnapshotDisk } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
+import { lostStoredVolumes, lostVolumes } from '../../vm/findings/volumes.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved-images.ts';
-import { lostStoredVolumes, lostVolumes } from '../../vm/volume-rules.ts';
 import { type Deletion, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 

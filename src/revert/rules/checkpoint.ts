@@ -2,8 +2,8 @@ import type { Domain } from '../../model/domain.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { internalDisks, locationOf } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
-import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/checkpoints.ts';
-import { copyOfSnapshot } from '../../vm/disk-findings.ts';
+import { NEXT_IS_FULL, namedCheckpoints } from '../../vm/findings/checkpoints.ts';
+import { copyOfSnapshot } from '../../vm/findings/disks.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Reverts of a VM with checkpoints, which are bitmaps in the images: QEMU cannot revert to an internal snapshot then (9.0 to 12.8). */

@@ -4,7 +4,7 @@ import { ifBefore, REVERTS_EXTERNAL } from '../../model/libvirt-versions.ts';
 import type { Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
-import { copyCommand, whatIsBroken } from '../../vm/disk-findings.ts';
+import { copyCommand, whatIsBroken } from '../../vm/findings/disks.ts';
 import { holdsItsState } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 

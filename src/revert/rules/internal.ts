@@ -7,10 +7,10 @@ import { hasMemory, internalDisks } from '../../model/snapshot.ts';
 import { diskInText, inText } from '../../model/text.ts';
 import { deleteTagLine } from '../../qemu/command-lines.ts';
 import { describeUses, type ImageUse, usesOf } from '../../sharing/image-users.ts';
-import { copyOfSnapshot, tagWithId, whatIsBroken } from '../../vm/disk-findings.ts';
+import { copyOfSnapshot, tagWithId, whatIsBroken } from '../../vm/findings/disks.ts';
+import { lostStoredVolumes } from '../../vm/findings/volumes.ts';
 import { movedFileFindings } from '../../vm/moved-files.ts';
 import { type Moved, movedDisks, movedFindings } from '../../vm/moved-images.ts';
-import { lostStoredVolumes } from '../../vm/volume-rules.ts';
 import type { RevertFacts } from './facts.ts';
 
 /**

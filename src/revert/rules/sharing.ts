@@ -3,7 +3,7 @@ import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
-import { copyOfSnapshot } from '../../vm/disk-findings.ts';
+import { copyOfSnapshot } from '../../vm/findings/disks.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 

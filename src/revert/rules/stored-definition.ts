@@ -1,11 +1,11 @@
-import type { StoredDefinition } from '../../libvirt/definitions.ts';
+import type { StoredDefinition } from '../../libvirt/definition/definitions.ts';
 import {
   type HostThings,
   type Lack,
   lackingCure,
   lackingState,
   lackingThing,
-} from '../../libvirt/found-things.ts';
+} from '../../libvirt/definition/found-things.ts';
 import { type Element, elementsAt } from '../../libvirt/xml/element.ts';
 import { type Need, needKey, templateKey } from '../../libvirt/xml/need.ts';
 import { neededThings } from '../../libvirt/xml/needed-things.ts';

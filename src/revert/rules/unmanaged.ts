@@ -1,5 +1,5 @@
 import type { Rule } from '../../model/rule.ts';
-import { commandLineDrives } from '../../vm/command-line-drives.ts';
+import { commandLineDrives } from '../../vm/findings/command-line-drives.ts';
 import type { RevertFacts } from './facts.ts';
 
 export const UNMANAGED_REVERT_RULES: readonly Rule<RevertFacts>[] = [

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DeleteScope } from '../../../src/delete/deletion-set.ts';
 import { HOLD_RULES } from '../../../src/delete/rules/hold.ts';
-import { withHold } from '../../../src/model/hold.ts';
+import { withHold } from '../../../src/model/marks/hold.ts';
 import { reportSnapshots } from '../../../src/model/report.ts';
 import { applyRules } from '../../../src/model/rule.ts';
 import { domain, snapshot } from '../../model.ts';

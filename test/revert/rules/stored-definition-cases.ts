@@ -1,6 +1,6 @@
 // Cases of the rules about the definition that a snapshot stores.
 
-import type { Found } from '../../../src/libvirt/found-things.ts';
+import type { Found } from '../../../src/libvirt/definition/found-things.ts';
 import { parseElement } from '../../../src/libvirt/xml/xml.ts';
 import type { Domain } from '../../../src/model/domain.ts';
 import type { RevertFacts } from '../../../src/revert/rules/facts.ts';

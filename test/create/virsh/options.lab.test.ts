@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { createProgram } from '../../src/cli.ts';
-import { virsh } from '../lab/lab.ts';
-import { share } from '../lab/share.ts';
-import { libvirtVersion } from '../lab/version.ts';
-import { cleanUp } from '../scene/vm.ts';
-import { VIRSH_OPTIONS } from './virsh-options.ts';
+import { createProgram } from '../../../src/cli.ts';
+import { virsh } from '../../lab/lab.ts';
+import { share } from '../../lab/share.ts';
+import { libvirtVersion } from '../../lab/version.ts';
+import { cleanUp } from '../../scene/vm.ts';
+import { VIRSH_OPTIONS } from './options.ts';
 
 afterAll(cleanUp);
 

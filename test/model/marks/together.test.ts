@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseTogether, withTogether } from '../../src/model/together.ts';
+import { parseTogether, withTogether } from '../../../src/model/marks/together.ts';
 
 test.each([
   [null, { text: null, together: null }],

@@ -1,4 +1,4 @@
-import { type Disk, type Domain, formatOf, isActive, takesPart } from '../model/domain.ts';
+import { type Disk, type Domain, formatOf, isActive, takesPart } from '../../model/domain.ts';
 import {
   type Appearance,
   chainOf,
@@ -8,19 +8,19 @@ import {
   type Images,
   type Tag,
   tagsIn,
-} from '../model/image.ts';
+} from '../../model/image.ts';
 import {
   type DaemonVersion,
   isBefore,
   isFrom,
   REVERTS_EXTERNAL,
   spelled,
-} from '../model/libvirt-versions.ts';
-import { baseName } from '../model/paths.ts';
-import { kvmsnapLine, quote, virshWord } from '../model/quote.ts';
-import type { Finding } from '../model/rule.ts';
-import type { Snapshot } from '../model/snapshot.ts';
-import { convertLine } from '../qemu/command-lines.ts';
+} from '../../model/libvirt-versions.ts';
+import { baseName } from '../../model/paths.ts';
+import { kvmsnapLine, quote, virshWord } from '../../model/quote.ts';
+import type { Finding } from '../../model/rule.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { convertLine } from '../../qemu/command-lines.ts';
 
 /** Findings about a VM's disks and images, with the commands that fix them, for several rules. */
 

@@ -1,6 +1,6 @@
-import type { NamedFile } from '../model/domain-files.ts';
-import { parseDisks } from './xml/domain.ts';
-import { parseXml } from './xml/xml.ts';
+import type { NamedFile } from '../../model/domain-files.ts';
+import { parseDisks } from '../xml/domain.ts';
+import { parseXml } from '../xml/xml.ts';
 
 /**
  * Finds the files that a definition names, in the output of `virsh dumpxml` or in the definition stored with a

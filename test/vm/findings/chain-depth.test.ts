@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { mostKept } from '../../src/prune/retention.ts';
-import { keptTooDeep, mayBeTooDeep } from '../../src/vm/chain-depth.ts';
+import { mostKept } from '../../../src/prune/retention.ts';
+import { keptTooDeep, mayBeTooDeep } from '../../../src/vm/findings/chain-depth.ts';
 
 test('how many snapshots rules keep at one time', () => {
   const kept = { last: 5, periods: { daily: 7, weekly: 4 }, allowEmpty: false };

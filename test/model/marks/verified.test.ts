@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readMarks, withMarks } from '../../src/model/marks.ts';
+import { readMarks, withMarks } from '../../../src/model/marks/marks.ts';
 
 const VERIFIED = { atSeconds: 1_795_900_000, outcome: 'not proven', seen: 'no kernel started' } as const;
 const NONE = { together: null, verified: null, held: false };

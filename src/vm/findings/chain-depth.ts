@@ -1,11 +1,11 @@
-import { adviseDeletion, isOnHold } from '../model/deletion-advice.ts';
-import { type Domain, isActive } from '../model/domain.ts';
-import { chainOf, type Images } from '../model/image.ts';
-import type { DaemonVersion } from '../model/libvirt-versions.ts';
-import { kvmsnapLine, virshWord } from '../model/quote.ts';
-import type { Finding } from '../model/rule.ts';
-import { externalDisks, type Snapshot } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
+import { adviseDeletion, isOnHold } from '../../model/deletion-advice.ts';
+import { type Domain, isActive } from '../../model/domain.ts';
+import { chainOf, type Images } from '../../model/image.ts';
+import type { DaemonVersion } from '../../model/libvirt-versions.ts';
+import { kvmsnapLine, virshWord } from '../../model/quote.ts';
+import type { Finding } from '../../model/rule.ts';
+import { externalDisks, type Snapshot } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 
 /** How many overlays a backing chain may have. A VM with more of them continues to run, but never starts again. */
 

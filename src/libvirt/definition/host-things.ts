@@ -1,11 +1,11 @@
-import { understand } from '../errors.ts';
-import { splitLines } from './answers.ts';
-import type { VirshCommand } from './batch.ts';
+import { understand } from '../../errors.ts';
+import { splitLines } from '../answers.ts';
+import type { VirshCommand } from '../batch.ts';
+import type { Virsh } from '../virsh.ts';
+import { elementsAt } from '../xml/element.ts';
+import { type Need, needKey } from '../xml/need.ts';
+import { parseElement } from '../xml/xml.ts';
 import type { Found } from './found-things.ts';
-import type { Virsh } from './virsh.ts';
-import { elementsAt } from './xml/element.ts';
-import { type Need, needKey } from './xml/need.ts';
-import { parseElement } from './xml/xml.ts';
 
 /** Asks libvirt about the things that a definition needs: networks, pools, volumes, secrets, filters, emulators. */
 

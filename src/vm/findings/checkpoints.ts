@@ -1,4 +1,4 @@
-import type { Domain } from '../model/domain.ts';
+import type { Domain } from '../../model/domain.ts';
 
 /** Parts of findings about the checkpoints of incremental backups. */
 

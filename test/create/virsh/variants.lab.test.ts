@@ -3,15 +3,15 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { kvmsnap } from '../lab/cli.ts';
-import { fingerprint, refused, writableImages } from '../lab/evidence.ts';
-import { tool, tryVirsh, virsh } from '../lab/lab.ts';
-import { share } from '../lab/share.ts';
-import { since } from '../lab/version.ts';
-import { imageInfo } from '../scene/disk.ts';
-import { snapshotNames, snapshotXml } from '../scene/snapshot.ts';
-import { byteIn, succeed, write, writeAsGuest } from '../scene/steps.ts';
-import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm, type VmSpec } from '../scene/vm.ts';
+import { kvmsnap } from '../../lab/cli.ts';
+import { fingerprint, refused, writableImages } from '../../lab/evidence.ts';
+import { tool, tryVirsh, virsh } from '../../lab/lab.ts';
+import { share } from '../../lab/share.ts';
+import { since } from '../../lab/version.ts';
+import { imageInfo } from '../../scene/disk.ts';
+import { snapshotNames, snapshotXml } from '../../scene/snapshot.ts';
+import { byteIn, succeed, write, writeAsGuest } from '../../scene/steps.ts';
+import { cleanUp, defineVm, destroy, pathOf, start, state, type Vm, type VmSpec } from '../../scene/vm.ts';
 
 afterEach(cleanUp);
 afterAll(cleanUp);

@@ -1,8 +1,8 @@
-import type { Domain } from '../model/domain.ts';
-import { chainOf, type DiskImage, type Images } from '../model/image.ts';
-import { commandLine } from '../model/quote.ts';
-import { type Finding, inOrder } from '../model/rule.ts';
-import { allInText } from '../model/text.ts';
+import type { Domain } from '../../model/domain.ts';
+import { chainOf, type DiskImage, type Images } from '../../model/image.ts';
+import { commandLine } from '../../model/quote.ts';
+import { type Finding, inOrder } from '../../model/rule.ts';
+import { allInText } from '../../model/text.ts';
 
 /**
  * Findings about dirty bitmaps in an image. QEMU loads no snapshot from an image that has one, enabled or not (5.2 to

@@ -1,5 +1,5 @@
-import type { Domain } from '../model/domain.ts';
-import type { Finding } from '../model/rule.ts';
+import type { Domain } from '../../model/domain.ts';
+import type { Finding } from '../../model/rule.ts';
 
 /** Drives that the VM's XML passes directly to QEMU, of which libvirt takes no snapshot (hazard 47). */
 

@@ -1,8 +1,8 @@
-import { type Domain, takesPart, type Volume } from '../model/domain.ts';
-import { commandLine } from '../model/quote.ts';
-import type { Finding } from '../model/rule.ts';
-import type { Snapshot } from '../model/snapshot.ts';
-import { inText } from '../model/text.ts';
+import { type Domain, takesPart, type Volume } from '../../model/domain.ts';
+import { commandLine } from '../../model/quote.ts';
+import type { Finding } from '../../model/rule.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import { inText } from '../../model/text.ts';
 
 /** Findings about volumes of storage pools that libvirt cannot find now; any action on such a disk would fail halfway. */
 

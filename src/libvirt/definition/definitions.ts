@@ -1,9 +1,9 @@
-import { understand } from '../errors.ts';
-import { allAnswered } from './answers.ts';
-import { dumpCommand } from './snapshots.ts';
-import type { Virsh } from './virsh.ts';
-import type { Element } from './xml/element.ts';
-import { parseElement } from './xml/xml.ts';
+import { understand } from '../../errors.ts';
+import { allAnswered } from '../answers.ts';
+import { dumpCommand } from '../snapshots.ts';
+import type { Virsh } from '../virsh.ts';
+import type { Element } from '../xml/element.ts';
+import { parseElement } from '../xml/xml.ts';
 
 /** The definitions of one VM: the present ones, and those that libvirt stores with its snapshots. */
 

@@ -3,8 +3,8 @@ import {
   createDefinitionReader,
   isOfRunning,
   storedDefinitions,
-} from '../../src/libvirt/definition-files.ts';
-import { capture, storedDefinition, VERSIONS } from '../captures.ts';
+} from '../../../src/libvirt/definition/files.ts';
+import { capture, storedDefinition, VERSIONS } from '../../captures.ts';
 
 const read = createDefinitionReader();
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isHeld, withHold, withoutHold } from '../../src/model/hold.ts';
+import { isHeld, withHold, withoutHold } from '../../../src/model/marks/hold.ts';
 
 const HOLD = 'Kvmsnap-Hold: yes';
 

@@ -1,5 +1,5 @@
-import { inText } from '../model/text.ts';
-import type { Need } from './xml/need.ts';
+import { inText } from '../../model/text.ts';
+import type { Need } from '../xml/need.ts';
 
 /** What was found on the host for the things that a definition needs. */
 export type Found =

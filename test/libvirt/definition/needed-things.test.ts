@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { needKey } from '../../src/libvirt/xml/need.ts';
-import { neededThings } from '../../src/libvirt/xml/needed-things.ts';
-import { parseElement } from '../../src/libvirt/xml/xml.ts';
+import { needKey } from '../../../src/libvirt/xml/need.ts';
+import { neededThings } from '../../../src/libvirt/xml/needed-things.ts';
+import { parseElement } from '../../../src/libvirt/xml/xml.ts';
 
 /** What a definition of these elements needs, by key, without the emulator. */
 const needs = (xml: string, differently: readonly string[] = []) =>
