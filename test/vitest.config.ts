@@ -83,6 +83,7 @@ export default defineConfig({
           include: [
             ...MATRIX,
             'test/{check,clone,create,delete,describe,export,history,merge,open,policy,prune,revert,sharing,show,space,try,verify,vm}/*.lab.test.ts',
+            'test/create/virsh/*.lab.test.ts',
             'test/run/{exit-codes,forgiven,names}.lab.test.ts',
             'test/run/several/choosing.lab.test.ts',
             'test/run/ending/*.lab.test.ts',
