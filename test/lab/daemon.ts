@@ -41,6 +41,30 @@ export function libvirtdPid(): number | undefined {
   }
 }
 
+/**
+ * Waits till libvirtd and a client of it have used no processor time for a second: what the client asked for is then done, or waits
+ * in libvirtd for something else, of which nothing else shows.
+ */
+export async function libvirtdIsIdle(client: number): Promise<void> {
+  const both = [client, libvirtdPid() ?? Number.NaN];
+  let [used, since] = [-1, 0];
+  await waitFor(
+    () => {
+      const now = both.reduce((sum, pid) => sum + ticksOf(pid), 0);
+      if (now !== used) [used, since] = [now, Date.now()];
+      return Date.now() - since > 1000;
+    },
+    { what: 'an idle libvirtd' },
+  );
+}
+
+/** The clock ticks that a process has run so far, and one more while it waits for a processor (proc(5)). */
+function ticksOf(pid: number): number {
+  const [, rest = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(/\) (?=[^)]*$)/);
+  const [state, ...fields] = rest.split(' ');
+  return Number(fields[10]) + Number(fields[11]) + (state === 'R' ? Math.random() : 0);
+}
+
 /** Sends a signal to libvirtd: SIGSTOP hangs it, SIGCONT fixes that. */
 export function signalLibvirtd(signal: NodeJS.Signals): void {
   const pid = libvirtdPid();

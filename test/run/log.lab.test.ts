@@ -35,7 +35,7 @@ beforeEach(() => {
 
 /** The lines of the log since the last look, without the header of syslog. */
 async function lines(): Promise<string[]> {
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await new Promise((resolve) => setTimeout(resolve, 300));
   return received
     .splice(0)
     .flatMap((line) => /^<\d+>.*? kvmsnap: (.*)$/s.exec(line)?.[1] ?? [`odd: ${line}`]);

@@ -2,7 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../../lab/cli.ts';
-import { killLibvirtd, libvirtdPid, signalLibvirtd, startLibvirtd } from '../../lab/daemon.ts';
+import {
+  killLibvirtd,
+  libvirtdIsIdle,
+  libvirtdPid,
+  signalLibvirtd,
+  startLibvirtd,
+} from '../../lab/daemon.ts';
 import { followHint } from '../../lab/failure.ts';
 import { virsh, waitFor } from '../../lab/lab.ts';
 import { MiB } from '../../model.ts';
@@ -62,7 +68,7 @@ describe('a virsh that is killed', () => {
     await holdSave(vm, () => rawCreate(vm));
     slow.goOn();
     const client = await virshUnderWay('--name s1');
-    await sleep(200); // its job is in libvirtd, and nothing shows it
+    await libvirtdIsIdle(client); // its job is in libvirtd, and nothing else shows it
     process.kill(client, 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
     continueQemu(vm);
