@@ -6,11 +6,13 @@ import { inText } from '../model/text.ts';
 import type { WriteObstacles } from '../model/write-obstacles.ts';
 import type { Context } from '../run/context.ts';
 import { readUsersOf } from '../sharing/find-image-users.ts';
+import { createUnusedFileFinder } from '../sharing/find-unused-files.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { measureOverlays } from '../space/overlays.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { completeVm, requireAllRead, type Vm } from '../vm/load.ts';
-import { type DiskMerge, type MergePlan, planMerges, type Wanted } from './plan.ts';
+import { type LeftOverlays, leftOverlaysAmong } from './left-overlays.ts';
+import { type DiskMerge, type MergePlan, planMerges, type Wanted, wantedDisks } from './plan.ts';
 
 /** What the rules of a merge check. */
 export interface MergeFacts extends MergePlan {
@@ -23,6 +25,8 @@ export interface MergeFacts extends MergePlan {
   /** The merges whose base grows by more than is known to be free. */
   readonly tight: readonly Tight[];
   readonly writeObstacles: WriteObstacles;
+  /** What merges that were killed have left, without looking at the content. */
+  readonly left: readonly LeftOverlays[];
 }
 
 /** A merge for which the file system of the base may be too full. */
@@ -40,7 +44,7 @@ export async function readMergeFacts(ctx: Context, uuid: string, wanted: Wanted)
   const plan = planMerges(vm.domain.disks, vm.images, vm.snapshots, wanted);
   const paths = plan.merges.flatMap(({ overlays, base }) => [base, ...overlays].map(({ path }) => path));
   const isOff = !isActive(vm.domain.state);
-  const [users, nextStart, tight, writeObstacles] = await Promise.all([
+  const [users, nextStart, tight, writeObstacles, unused] = await Promise.all([
     readUsersOf(ctx, { uri: vm.uri, files: { paths }, except: null }),
     readNextStart(ctx, uuid),
     tightMerges(ctx, vm, plan.merges),
@@ -50,8 +54,11 @@ export async function readMergeFacts(ctx: Context, uuid: string, wanted: Wanted)
       plan.merges.map(({ base }) => base.path),
       { adds: null, byRoot: true, isOff },
     ),
+    createUnusedFileFinder(ctx)(vm),
   ]);
-  return { vm, wanted, ...plan, users, nextStart, tight, writeObstacles };
+  const disks = wantedDisks(vm.domain.disks, wanted);
+  const left = vm.unread.length > 0 ? [] : leftOverlaysAmong(unused, disks, vm.images, vm.snapshots);
+  return { vm, wanted, ...plan, users, nextStart, tight, writeObstacles, left };
 }
 
 /** By target, the files of the persistent definition; of a transient VM the live ones. */

@@ -4,7 +4,7 @@ import { freeBytes } from '../host/files.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
 import { chainPaths } from '../model/image.ts';
-import { kvmsnapLine } from '../model/quote.ts';
+import { commandLine, kvmsnapLine } from '../model/quote.ts';
 import { applyRules, type Finding } from '../model/rule.ts';
 import { disksInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
@@ -13,6 +13,7 @@ import { type Operation, skip } from '../run/operation.ts';
 import { readAfter, type WriteEnd } from '../run/write.ts';
 import { completeVm, type Vm } from '../vm/load.ts';
 import { type MergeFacts, readMergeFacts, readNextStart } from './facts.ts';
+import { type LeftOverlays, leftCompareWords, whyKept } from './left-overlays.ts';
 import type { DiskMerge, Wanted } from './plan.ts';
 import { MERGE_RULES } from './rules.ts';
 import { mergeDisk, mergeLines } from './write.ts';
@@ -52,23 +53,30 @@ export const mergeOverlays = (
     },
   ],
   settled: (facts) =>
-    facts.merges.length === 0 ? { facts, vm: facts.vm, unusedFiles: [], unremoved: [] } : null,
+    facts.merges.length + facts.left.length === 0
+      ? { facts, vm: facts.vm, unusedFiles: [], unremoved: [] }
+      : null,
   plan: (_, facts) => ({
     vm: facts.vm,
-    lines: facts.merges.flatMap((merge) => mergeLines(facts, merge)),
+    lines: [...facts.merges.flatMap((merge) => mergeLines(facts, merge)), ...facts.left.map(leftLine)],
   }),
   consent: {
     mustConsent: true,
-    asks: (_, { vm, merges }) => ({
-      consequences: merges.flatMap(consequencesOf),
-      question: async () => ({
-        details: merges.flatMap(consequencesOf),
-        asks: `Merge the overlays of ${inText(vm.domain.name)}? No backup tool may be using them now.`,
-      }),
-    }),
+    asks: (_, { vm, merges, left }) => {
+      const consequences = [...merges.flatMap(consequencesOf), ...left.flatMap(removalsOf)];
+      const what = merges.length > 0 ? 'Merge the overlays' : 'Remove the unused overlays';
+      return {
+        consequences,
+        question: async () => ({
+          details: consequences,
+          asks: `${what} of ${inText(vm.domain.name)}? No backup tool may be using them now.`,
+        }),
+      };
+    },
     backup: skip('the content of the disks stays the same'),
   },
-  prepare: skip('the commands need no file'),
+  // not while Ctrl-C would have to wait for it
+  prepare: async (ctx, facts) => ({ ...facts, left: await provenOf(ctx, facts.left) }),
   write: {
     subject: (_, { vm }) => `the merge of the overlays of ${inText(vm.domain.name)}`,
     async run(ctx, facts) {
@@ -98,6 +106,26 @@ const consequencesOf = ({ target, overlays, base, job }: DiskMerge): string[] =>
   ...overlays.map(({ path }) => `${path} is removed afterwards`),
 ];
 
+const removalsOf = ({ overlays, base }: LeftOverlays): string[] =>
+  overlays.map((path) => `${path}, which nothing uses, is removed if its content is in ${base.path}`);
+
+const leftLine = (left: LeftOverlays): string =>
+  `${commandLine('qemu-img', leftCompareWords(left))} && ${commandLine('rm', left.overlays)}`;
+
+/** Those whose content is in the file below; prints why the others stay. */
+async function provenOf(ctx: Context, left: readonly LeftOverlays[]): Promise<LeftOverlays[]> {
+  const proven: LeftOverlays[] = [];
+  for (const each of left) {
+    const why = await whyKept(ctx, each);
+    if (why === null) proven.push(each);
+    else
+      ctx.terminal.note(
+        `note: ${each.overlays[0]} is kept: ${why}. If nobody needs it, remove it:\n  ${commandLine('rm', each.overlays)}`,
+      );
+  }
+  return proven;
+}
+
 async function verifyMerge(ctx: Context, facts: MergeFacts, ends: End) {
   const last = ends.at(-1) ?? { kind: 'done', stderr: '' };
   const { domain } = facts.vm;
@@ -107,7 +135,8 @@ async function verifyMerge(ctx: Context, facts: MergeFacts, ends: End) {
   const unmerged = facts.merges.filter((merge) => uses(merge).some((path) => path !== merge.base.path));
   const merged = facts.merges.filter((each) => !unmerged.includes(each));
   const overlays = merged.flatMap((each) => each.overlays.map(({ path }) => path));
-  const cleared = await clearUnusedFiles(ctx, after, overlays, true);
+  const left = facts.left.flatMap((each) => each.overlays);
+  const cleared = await clearUnusedFiles(ctx, after, [...overlays, ...left], true);
   if (unmerged.length === 0) return { done: { facts, vm: after, ...cleared } };
   return { failure: failureOf(ctx, domain.name, { last, merged, unmerged }), seen: { after, unmerged } };
 }

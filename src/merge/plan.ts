@@ -44,17 +44,20 @@ export function planMerges(
   disks: readonly Disk[],
   images: Images,
   snapshots: readonly Snapshot[],
-  { disks: targets, into }: Wanted,
+  wanted: Wanted,
 ): MergePlan {
   const taken = { made: filesMade(snapshots), states: filesOfStates(snapshots) };
-  const planned = disks
-    .filter(({ target }) => targets.length === 0 || targets.includes(target))
-    .map((disk) => planDisk(disk, chainOf(images.get(disk.target)), taken, into));
+  const planned = wantedDisks(disks, wanted).map((disk) =>
+    planDisk(disk, chainOf(images.get(disk.target)), taken, wanted.into),
+  );
   return {
     merges: planned.flatMap(({ merge }) => merge ?? []),
     others: planned.flatMap(({ other }) => other ?? []),
   };
 }
+
+export const wantedDisks = (disks: readonly Disk[], { disks: targets }: Pick<Wanted, 'disks'>): Disk[] =>
+  disks.filter(({ target }) => targets.length === 0 || targets.includes(target));
 
 /** What snapshots have made, and the files that keep their states: a revert puts the VM on a new overlay of such a file. */
 interface Taken {

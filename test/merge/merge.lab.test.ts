@@ -1,5 +1,5 @@
 // `merge`: overlays that a backup tool has left; judged by the bytes on the disks, by virsh and by qemu-img.
-import { existsSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
@@ -50,14 +50,14 @@ function backedUp(...names: string[]): Vm {
   return vm;
 }
 
-/** The VM uses its own images, now and at the next start, with this content; `false`: overlays may be left as files. */
-function isMerged(vm: Vm, byte: number, isCleared = true): void {
+/** The VM uses its own images, now and at the next start, with this content, and no overlay is left. */
+function isMerged(vm: Vm, byte: number): void {
   const own = vm.disks.map(({ path }) => path);
   expect(inUse(vm, '--inactive')).toEqual(own);
   if (state(vm) !== 'shut off') destroy(vm);
   expect([bytes(vm), allClean(vm)]).toEqual([own.map(() => byte), true]);
   expect(own.map((path) => imageInfo(path)['backing-filename'])).toEqual(own.map(() => undefined));
-  if (isCleared) expect(left(vm)).toEqual([]);
+  expect(left(vm)).toEqual([]);
   start(vm);
 }
 
@@ -217,10 +217,65 @@ describe('a merge that is killed', () => {
       if (state(vm) === 'shut off') start(vm);
       // one that is still copying is refused
       await waitFor(async () => (await kvmsnap(['merge', 'web', '--yes'])).code === 0, { what: 'a merge' });
-      isMerged(vm, NOW, false);
-      // it may have been killed between the merge and the removal
-      const { stdout } = await kvmsnap(['check', 'web', '-o', 'csv']);
-      for (const path of left(vm)) expect(stdout).toContain(`${path} is an overlay of`);
+      isMerged(vm, NOW);
     },
   );
+
+  /** After the merge and before the removal of the overlays. */
+  function leftBehind(isRunning: boolean): Vm {
+    const vm = backedUp('b1', 'b2');
+    if (isRunning) {
+      for (const { target, path } of vm.disks)
+        virsh('blockcommit', vm.uuid, target, '--base', path, '--active', '--wait', '--pivot');
+      return vm;
+    }
+    destroy(vm);
+    const file = join(scratch, 'merged.xml');
+    const over = /<backingStore type[\s\S]*?<\/backingStore>\s*(?=<target)/g;
+    writeFileSync(file, domainXml(vm).replace(over, '').replace(/\.b2'/g, ".qcow2'"));
+    for (const { path } of vm.disks)
+      tool('qemu-img', ['commit', '-q', '-d', '-b', path, path.replace(/qcow2$/, 'b2')]);
+    virsh('define', file);
+    return vm;
+  }
+
+  test('before the overlays were removed: check names the command that removes them', async () => {
+    const running = leftBehind(true);
+    await succeed('merge', 'web', '--yes');
+    isMerged(running, NOW);
+    await cleanUp();
+    const vm = leftBehind(false);
+    const { stdout } = await succeed('check', 'web', '-o', 'csv');
+    for (const path of left(vm)) expect(stdout).toContain(`${path} is an overlay of`);
+    expect(stdout.match(/,kvmsnap merge web,/g)?.length).toBe(4);
+    const { stdout: plan } = await succeed('merge', 'web', '--dry-run');
+    expect([plan.match(/ && rm /g)?.length, left(vm).length]).toEqual([2, 4]);
+    expect((await refused('merge', 'web')).exitCode).toBe(10);
+    const { leftovers } = await document('merge', 'merge', 'web', '--yes');
+    expect(leftovers.map(({ removed }) => removed)).toEqual([true, true, true, true]);
+    isMerged(vm, NOW);
+  });
+
+  test('an unused overlay stays if its content is nowhere else, a snapshot is in it, or something uses it', async () => {
+    const vm = leftBehind(false);
+    const copies = vm.disks.map((_, n) => overlay(vm, 'b2', n));
+    writePattern(copies[0] ?? '', THEN, 2 ** 20, 2 ** 16);
+    tool('qemu-img', ['snapshot', '-c', 'inside', copies[1] ?? '']);
+    const { stderr } = await succeed('merge', 'web', '--yes');
+    expect(stderr).toContain(`its content is not in ${pathOf(vm)}`);
+    expect(stderr).toContain('it contains snapshots');
+    expect([left(vm).length, bytes(vm)]).toEqual([4, [NOW, NOW]]);
+    tool('qemu-img', ['snapshot', '-d', 'inside', copies[1] ?? '']);
+    const other = defineVm({ name: 'other', disks: [{ source: copies[1] ?? '' }] });
+    await succeed('merge', 'web', '--yes');
+    expect(left(vm).length).toBe(4);
+    virsh('undefine', other.uuid);
+    // a clone that somebody has prepared has the same content and another name
+    const clone = join(scratch, 'clone.qcow2');
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', pathOf(vm, 1), clone]);
+    const prepared = pathOf(vm, 1).replace(/qcow2$/, 'clone.qcow2');
+    copyFileSync(clone, prepared);
+    await succeed('merge', 'web', '--yes');
+    expect([left(vm), existsSync(prepared)]).toEqual([[overlay(vm, 'b1'), copies[0]], true]);
+  });
 });

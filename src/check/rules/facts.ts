@@ -5,9 +5,9 @@ import type { SnapshotReport } from '../../model/report.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { UnusedMemory } from '../../qemu/unused-memory.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
+import type { UnusedFileFinding } from '../../sharing/unused-files.ts';
 import type { LeftPause } from '../../vm/left-pause.ts';
 import type { Freed } from '../../watch/freed.ts';
-import type { UnusedFileFinding } from '../unused-files.ts';
 import type { Limits } from './limits.ts';
 
 /** All facts about a VM that is checked. */

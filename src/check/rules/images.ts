@@ -1,3 +1,4 @@
+import { leftOverlaysAmong } from '../../merge/left-overlays.ts';
 import { planMerges } from '../../merge/plan.ts';
 import { type Domain, isActive, isSaving } from '../../model/domain.ts';
 import { chainOf, type DiskImage } from '../../model/image.ts';
@@ -109,7 +110,9 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
     id: 'unused-file',
     hazards: [23],
     severity: 'information',
-    find: ({ unusedFiles, snapshots }) => {
+    find: ({ domain, images, unusedFiles, snapshots }) => {
+      const left = leftOverlaysAmong(unusedFiles, domain.disks, images, snapshots);
+      const isLeft = (path: string) => left.some(({ overlays }) => overlays.includes(path));
       const moved = new Set(
         snapshots.flatMap(({ movedFiles }) => movedFiles?.moved.map(([, to]) => to) ?? []),
       );
@@ -122,12 +125,17 @@ export const IMAGE_RULES: readonly Rule<CheckFacts>[] = [
               ? `${path} contains saved memory of the VM, and no snapshot of the VM refers to it`
               : `${path} is an overlay of ${over} that neither the VM nor one of its snapshots uses`,
           // it may be the missing file
-          ...(lost.length > 0
-            ? { hint: `keep it: it may be the file that was at ${lost.join(', ')}, which a snapshot needs` }
-            : {
-                hint: 'if nobody needs this file, remove it',
-                command: commandLine('rm', [path]),
-              }),
+          ...(isLeft(path)
+            ? {
+                hint: `kvmsnap merge removes it if its content is in ${over}`,
+                command: kvmsnapLine('merge', [domain.name]),
+              }
+            : lost.length > 0
+              ? { hint: `keep it: it may be the file that was at ${lost.join(', ')}, which a snapshot needs` }
+              : {
+                  hint: 'if nobody needs this file, remove it',
+                  command: commandLine('rm', [path]),
+                }),
         }));
     },
   },

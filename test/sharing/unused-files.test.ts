@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type FileHead, unusedFilesAmong } from '../../src/check/unused-files.ts';
+import { type FileHead, unusedFilesAmong } from '../../src/sharing/unused-files.ts';
 import { domain } from '../model.ts';
 
 const UUID = domain().uuid;

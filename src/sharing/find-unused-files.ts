@@ -6,9 +6,9 @@ import { withImageFile } from '../qemu/image-file.ts';
 import { readOwn } from '../qemu/own-reader.ts';
 import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
 import type { Context } from '../run/context.ts';
-import { readUsersOf } from '../sharing/find-image-users.ts';
 import { isRemote } from '../vm/disks.ts';
 import type { Vm } from '../vm/load.ts';
+import { readUsersOf } from './find-image-users.ts';
 import { type FileHead, type UnusedFileFinding, unusedFilesAmong } from './unused-files.ts';
 
 /**
