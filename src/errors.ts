@@ -3,24 +3,36 @@
  * man page and manual. The codes for signals follow the shell's 128+n.
  */
 export const FAILURES = {
-  refused: { exitCode: 1, meaning: 'virsh or qemu-img failed, or the output could not be written' },
+  refused: {
+    exitCode: 1,
+    meaning:
+      'virsh or qemu-img failed, or the output could not be written; the action may be done, or a part of it',
+  },
   usage: { exitCode: 2, meaning: 'the command line is wrong' },
-  partial: { exitCode: 3, meaning: 'some VMs or snapshots failed, or all failed for different reasons' },
+  partial: {
+    exitCode: 3,
+    meaning:
+      'some VMs or snapshots failed, or all of them for different reasons (all for the same reason: its exit code)',
+  },
   'not-found': { exitCode: 4, meaning: 'no such VM or snapshot' },
   check: {
     exitCode: 5,
     meaning:
-      'a check found a problem (such as a disk that is not qcow2), so nothing was changed; or the command check found problems; or --free-min was not reached',
+      'a check before the action found a problem, and nothing was changed; or check found problems; or verify could not prove a snapshot; or a program of --before or --after failed; or --free-min was not reached',
   },
   exists: { exitCode: 6, meaning: 'the name or file exists already' },
   busy: { exitCode: 7, meaning: 'another job (such as a backup) is running on the VM' },
   unreachable: { exitCode: 8, meaning: 'libvirt cannot be reached, or does not permit the action' },
   'tool-missing': { exitCode: 9, meaning: 'virsh or qemu-img is not installed' },
-  declined: { exitCode: 10, meaning: 'the question was answered with no, or --yes is missing in a script' },
+  declined: {
+    exitCode: 10,
+    meaning:
+      'the question was answered with no; or stdin is not a terminal, and this action needs --yes there (kvmsnap help scripting)',
+  },
   bug: { exitCode: 70, meaning: 'a bug in kvmsnap' },
   'timed-out': {
     exitCode: 124,
-    meaning: '--timeout has passed, or libvirt does not answer; it may still be working',
+    meaning: '--timeout has passed, or libvirt does not answer; libvirt may still be working',
   },
   'hung-up': { exitCode: 129, meaning: 'ended by SIGHUP' },
   interrupted: { exitCode: 130, meaning: 'ended by Ctrl-C (SIGINT)' },

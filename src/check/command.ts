@@ -8,10 +8,10 @@ import { withLimits } from './limit-options.ts';
 
 const bare = () =>
   new Verb('check', {
-    group: 'Repair',
-    summary: 'find problems with VMs and snapshots; --fix repairs them',
+    group: 'Check and fix',
+    summary: 'find problems with VMs and snapshots; --fix fixes them',
     detail:
-      'It checks that snapshots can be taken and reverted, and that existing ones are intact. The exit code is 5 if it finds an error or a warning; -q prints only the names of the VMs that have one. --fix shows a plan and asks before it changes anything.',
+      'It checks that snapshots can be taken and reverted, and that existing ones are intact. The exit code is 5 if there is an error or a warning; -q prints only the names of the VMs with an error or a warning. --fix shows a plan, and asks before it changes anything; if stdin is not a terminal, it needs --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap check',
@@ -30,7 +30,7 @@ const withOptions = (verb: Verb) =>
     withLimits(
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns of VMs (default: all); @NAME: a policy'))
-        .option('--fix', 'fix what can be fixed safely, after confirmation'),
+        .option('--fix', 'fix what can be fixed safely, after a question'),
     ),
   ).addOption(policyOption());
 

@@ -11,7 +11,7 @@ import type { Limits } from './rules/limits.ts';
 /** The options of `check` that set limits, each as `ERROR` or `WARNING:ERROR`. */
 
 /** The heading of these options in help. */
-const LIMITS = 'Limits (for an error, or WARNING:ERROR, such as 26h:50h):';
+const LIMITS = 'Limits (one for an error, or two as WARNING:ERROR, such as 26h:50h):';
 
 export const withLimits = <Args extends unknown[], Values extends OptionValues>(
   command: CommandOf<Args, Values>,
@@ -27,10 +27,14 @@ export const withLimits = <Args extends unknown[], Values extends OptionValues>(
     .option('--most <n>', 'fail if a VM has more snapshots than this: 20', limitOf(toCount))
     .option(
       '--holds <space>',
-      'fail if the snapshots of a VM use more disk space than this: 50G',
+      'fail if the snapshots of a VM hold more disk space than this: 50G',
       limitOf(toSpace),
     )
-    .option('--verified <span>', 'fail if verify has proven no snapshot within this time: 8d', limitOf(toAge))
+    .option(
+      '--verified <span>',
+      'fail if the last proof by verify is older than this, or missing: 8d',
+      limitOf(toAge),
+    )
     .option('--depth <n>', 'fail if a disk has more overlays than this: 15', limitOf(toCount))
     .addOption(
       new MeantOption(

@@ -28,7 +28,7 @@ const withOptions = (verb: Verb) =>
     .addOption(
       new MeantOption('--to <dir>', 'file', 'write the new files here (default: beside those of the VM)'),
     )
-    .option('--force', 'override advisory checks, such as that of the free space');
+    .option('--force', 'override advisory checks (free space, changed files)');
 
 export type CloneOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

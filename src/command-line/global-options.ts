@@ -12,16 +12,13 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       new MeantOption('-c, --connect <uri>', 'uri', "connect to this libvirt URI (default: virsh's default)"),
     )
     .addOption(
-      new Option(
-        '-o, --output <format>',
-        'choose the output format: table, json, csv, name, nagios, prometheus',
-      )
+      new Option('-o, --output <format>', 'print as table, json, csv or name; check also: nagios, prometheus')
         .choices(['table', 'json', 'csv', 'name', 'nagios', 'prometheus'])
         .default('table'),
     )
     .addOption(new Option('--json', 'print JSON (same as -o json)').implies({ output: 'json' }))
     .addOption(
-      new Option('-q, --quiet', 'print only names, one per line (same as -o name)').implies({
+      new Option('-q, --quiet', 'print only names, one per line (-o name; for no output: --silent)').implies({
         output: 'name',
       }),
     )
@@ -30,18 +27,18 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
         .choices(['always', 'never', 'auto'])
         .default('auto'),
     )
-    .option('-y, --yes', 'do not ask for confirmation')
+    .option('-y, --yes', 'do not ask: answer each question with yes')
     .option('--dry-run', 'check, print the virsh commands, and change nothing')
     .option('--readonly', 'use a read-only connection (as virsh -r)')
     .option('-v, --verbose', 'print each command line to stderr as it runs')
     .option(
       '--timeout <duration>',
-      'stop waiting for libvirt after this time: 30s, 10min, 2h (0: no limit)',
+      'stop waiting if the whole run takes longer than this: 30s, 10min, 2h',
       parseDuration,
     )
     .option(
       '--wait <duration>',
-      'retry for this time (such as 10min) if another job runs on the VM',
+      'retry for this time if another job holds a VM: 10min (default: 0)',
       parseDuration,
     )
     .option('--silent', 'print output only if something fails (for cron)')
@@ -53,13 +50,17 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       ),
     )
     .addOption(
-      repeated('--host <host>', 'host', "work on hosts over ssh: kvm1, 'kvm[01-20]', @group (repeatable)"),
+      repeated(
+        '--host <host>',
+        'host',
+        "work over ssh on kvm1,kvm2, 'kvm[01-20]' or @GROUP of the hosts file",
+      ),
     )
     .addOption(
       new MeantOption(
         '--hosts-from <file>',
         'file',
-        "take hosts from a list or from Ansible's inventory (-: stdin)",
+        "read hosts from a list (one a line) or Ansible's inventory (-: stdin)",
       ),
     )
     .addOption(repeated('--exclude-host <host>', 'text', 'exclude these hosts (repeatable)'))

@@ -18,8 +18,8 @@ export const WHICH_VMS = 'Which VMs:';
 export const PROGRAM_EXAMPLES = [
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
   ['kvmsnap revert web-1 before-upgrade', 'go back to it'],
-  ['kvmsnap create --all --label nightly --keep-daily 7', 'nightly; deletes old ones'],
-  ['kvmsnap check web-1 --fix', 'find and repair problems'],
+  ['kvmsnap create --all --label nightly --keep-daily 7', 'keep 7 daily snapshots'],
+  ['kvmsnap check web-1 --fix', 'find and fix problems'],
 ] as const;
 
 type Formatted = readonly (readonly [term: string, description: string])[];
@@ -62,10 +62,10 @@ function verbParts(verb: Verb, helper: Help): string[] {
     listed('Arguments:', selects ? [] : names, helper),
     ...groups.filter((group) => !last.includes(group)).map(asList),
     listed(
-      seeAlso(verb, helper),
+      seeAlso(verb),
       [
-        ['kvmsnap help options', 'options of every command: -q, --json, --dry-run ...'],
-        ['kvmsnap help exit-codes', `explain the exit codes (here: ${endsOf(verb)})`],
+        ['kvmsnap help options', 'common options: -q, --json, --dry-run ...'],
+        ['kvmsnap help exit-codes', `exit codes, here ${endsOf(verb)}`],
       ],
       helper,
     ),
@@ -74,10 +74,10 @@ function verbParts(verb: Verb, helper: Help): string[] {
 }
 
 /** The heading with the pages of the manual, in one line, because the help of create has no room for another. */
-const seeAlso = ({ topics }: Verb, helper: Help): string =>
-  topics.length === 0
-    ? 'See also:'
-    : helper.boxWrap(`See also (kvmsnap help TOPIC: ${topics.join(', ')}):`, helper.helpWidth ?? 80);
+function seeAlso({ topics: [first, ...others] }: Verb): string {
+  if (first === undefined) return 'See also:';
+  return `See also: kvmsnap help ${first}${others.length === 0 ? '' : ` (or ${others.join(', ')})`}`;
+}
 
 /** The exit codes of a command. */
 const endsOf = ({ failures, ownFailuresExit }: Verb): string =>
@@ -112,7 +112,8 @@ function programParts(program: AnyCommand, helper: Help): string[] {
       'See also:',
       [
         ['kvmsnap COMMAND --help', 'show the help of one command'],
-        ['kvmsnap help', 'list the topics of the manual'],
+        ['kvmsnap help nightly', 'show a topic of the manual'],
+        ['kvmsnap help', 'list all topics'],
       ],
       helper,
     ),
@@ -161,5 +162,6 @@ const argumentsOf = (verb: Verb, helper: Help): Formatted =>
 export function listed(heading: string, entries: Formatted, helper: Help): string {
   if (entries.length === 0) return '';
   const width = Math.max(...entries.map(([term]) => term.length));
-  return [heading, ...entries.map(([term, text]) => helper.formatItem(term, width, text, helper))].join('\n');
+  const title = helper.boxWrap(heading, helper.helpWidth ?? 80);
+  return [title, ...entries.map(([term, text]) => helper.formatItem(term, width, text, helper))].join('\n');
 }

@@ -4,7 +4,7 @@ import { type AnyCommand, Command, CommanderError } from './commander.ts';
 
 /** A command of the program: commander's class with the facts that help, man page and checks need. */
 
-export type Group = 'Take and go back' | 'Look' | 'Read data' | 'Keep and clean' | 'Repair' | 'More';
+export type Group = 'Take and revert' | 'Look' | 'Read data' | 'Keep and clean' | 'Check and fix' | 'More';
 
 /** The facts about a command in addition to its arguments and options. */
 export interface VerbFacts {

@@ -18,32 +18,40 @@ import {
 import { recorded } from '../watch/recorded.ts';
 import { withSpec } from './spec-options.ts';
 
+/** Headings in help. A create with keep rules never asks, so its help says which snapshots they delete. */
+const THE_SNAPSHOT = 'The snapshot (by default, of all disks and the memory):';
+const PRUNES = 'Afterwards, delete old snapshots with this label (without asking):';
+
+const STRICT = 'fail if a VM is skipped because it cannot have snapshots';
+
 const FAILURES = ['partial', 'check', 'exists', 'busy'] as const;
 
 const withBasics = <Args extends unknown[], Values extends OptionValues>(command: CommandOf<Args, Values>) =>
   withSpec(
     command
-      .optionsGroup('What is taken (by default: all disks, and the memory):')
+      .optionsGroup(THE_SNAPSHOT)
       .option('-d, --description <text>', 'set the description of the snapshot')
-      .option('--force', 'override advisory checks')
+      .option('--force', 'override advisory checks (free space, no way back)')
       .addOption(
-        new MeantOption('--before <program>', 'file', 'run this before; if it fails, take no snapshot'),
+        new MeantOption('--before <program>', 'file', 'run this first; if it fails, take no snapshot'),
       )
-      .addOption(new MeantOption('--after <program>', 'file', 'run this afterwards, whatever happened'))
+      .addOption(
+        new MeantOption('--after <program>', 'file', 'run this afterwards, also if the snapshot fails'),
+      )
       .option(
         '--hook-timeout <duration>',
-        'stop a hook program after this time (default: 60s)',
+        'stop these programs after this time (default: 60s)',
         parseDuration,
       )
       .option('--together', 'take all snapshots at one moment, or none'),
   )
     .optionsGroup(AS_IN_VIRSH)
-    .option('--print-xml', 'print the XML for libvirt, and do nothing');
+    .option('--print-xml', 'print the XML that libvirt would get, and do nothing');
 
 const bareCreate = () =>
   new Verb('create', {
-    group: 'Take and go back',
-    summary: 'take a snapshot with an automatic name; can also delete old ones',
+    group: 'Take and revert',
+    summary: 'take a snapshot named by the time; can prune old ones of its label',
     detail: '',
     failures: FAILURES,
     examples: ["kvmsnap create 'web-*' db-1 --label nightly --keep-daily 7 --keep-weekly 4"],
@@ -58,19 +66,20 @@ const bareCreate = () =>
 const withCreateOptions = (verb: Verb) =>
   withFilters(
     withRules(
+      PRUNES,
       withBasics(verb.addArgument(vmsArgument('names, UUIDs or patterns of VMs; @NAME: a policy')))
         .addOption(
           new MeantOption('--xml <file>', 'file', 'take the snapshot that this XML file describes (one VM)'),
         )
         .option('--redefine', 'register the snapshot of --xml instead of taking one')
         .option('--current', 'make it the current snapshot (with --redefine)')
-        .addOption(labelOption('name it <label>-<UTC time>; rules delete only this label')),
+        .addOption(labelOption('name the snapshot <label>-<UTC time>', THE_SNAPSHOT)),
     )
       .addOption(allOption())
       .addOption(policyOption()),
   )
     .addOption(jobsOption())
-    .addOption(strictOption());
+    .addOption(strictOption(STRICT));
 
 export type CreateOptions = OptionsOf<ReturnType<typeof withCreateOptions>> &
   Pick<OptionsOf<ReturnType<typeof withNamedOptions>>, 'vm'>;
@@ -92,7 +101,7 @@ export function create(program: Program): Verb {
 
 const bareCreateAs = () =>
   new Verb('create-as', {
-    group: 'Take and go back',
+    group: 'Take and revert',
     summary: 'take a snapshot with the given name',
     detail:
       'It is stored inside the image files of all writable disks. If the VM is running, its memory is saved too, and the guest is paused during this time.',
@@ -119,7 +128,7 @@ const withNamedOptions = (verb: Verb) =>
     ).addOption(vmOption()),
   )
     .addOption(jobsOption())
-    .addOption(strictOption());
+    .addOption(strictOption(STRICT));
 
 /** The command line of `create-as`. */
 export function createAs({ run }: Program): Verb {

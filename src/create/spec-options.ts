@@ -15,21 +15,21 @@ export const withSpec = <Args extends unknown[], Values extends OptionValues>(
     .option('--disk-only', 'take an external snapshot of the disks only')
     .option(
       '--memspec <spec>',
-      'save the memory in this file: [file=]/PATH (external)',
+      'take an external snapshot, its memory in [file=]/PATH',
       parsed(parseMemspec, '[file=]/PATH[,snapshot=external]'),
     )
     .addOption(
       repeatedAs(
         '--diskspec <spec>',
         'text',
-        'set how one disk is taken: DISK[,snapshot=no][,file=/PATH]',
+        'set the overlay of a disk: DISK[,snapshot=no][,file=/PATH]',
         parsed(
           parseDiskspec,
           'DISK[,snapshot=no|external|manual][,driver=qcow2][,stype=file|block][,file=/PATH]',
         ),
       ),
     )
-    .option('--live', 'do not pause the guest while its memory is saved')
+    .option('--live', 'do not pause the guest while its memory is saved (external)')
     .option('--quiesce', "freeze the guest's file systems (with --disk-only)")
     .option('--reuse-external', 'use existing overlay files that were made for these images')
     .optionsGroup(AS_IN_VIRSH)

@@ -11,7 +11,7 @@ const bare = () =>
     group: 'Keep and clean',
     summary: 'delete snapshots',
     detail:
-      'On a terminal, kvmsnap asks before it deletes. Without a terminal (cron, or ssh without -t), it does not ask and deletes at once; there, --children, --children-only, a pattern or several VMs need --yes.',
+      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron, ssh without -t, a loop that reads a list), it deletes the named snapshots of one VM at once; --children, --children-only, --group, a pattern and several VMs need --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
@@ -37,13 +37,13 @@ const withOptions = (verb: Verb) =>
         ),
       )
       .option('--current', 'use the current snapshot instead of a name')
-      .option('--children', 'also delete its children and all their descendants')
-      .option('--children-only', 'delete only its descendants, and keep this snapshot')
+      .option('--children', 'delete the snapshot and all its descendants')
+      .option('--children-only', 'delete all descendants of the snapshot, and keep the snapshot')
       .addOption(
         new MeantOption(
           '--group <name>',
           'snapshot',
-          'delete what --together took under this name, of all VMs',
+          'delete a --together snapshot of this name, of all its VMs',
         ),
       )
       .option('--metadata', 'unregister the snapshot from libvirt; keep its data')
@@ -51,7 +51,7 @@ const withOptions = (verb: Verb) =>
       .addOption(vmOption()),
   )
     .addOption(jobsOption())
-    .addOption(strictOption());
+    .addOption(strictOption('fail if one of several VMs has no such snapshot'));
 
 export type DeleteOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -2,4 +2,4 @@ import { Option } from '../command-line/commander.ts';
 
 /** The option of every command that deletes. */
 export const leftoversOption = () =>
-  new Option('--leftovers', 'remove overlay and memory files that libvirt left behind');
+  new Option('--leftovers', 'remove the files that these deletions leave behind');

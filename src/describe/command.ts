@@ -52,7 +52,8 @@ export function describe({ run }: Program): Verb {
   const verb = new Verb('describe', {
     group: 'Keep and clean',
     summary: 'change the description of a snapshot',
-    detail: 'The images are not changed. An empty text removes the description. A hold is kept.',
+    detail:
+      'The images are not changed. An empty text removes the description. If the snapshot is on hold, it stays so.',
     failures: ['check', 'busy'],
     examples: ["kvmsnap describe centos7-1 snapshot-2 'after the upgrade'"],
     topics: ['snapshots'],

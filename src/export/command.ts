@@ -10,7 +10,7 @@ const bare = () =>
     group: 'Read data',
     summary: 'copy the disks of a snapshot into new images',
     detail:
-      'DIR gets one image for each disk (VM-DISK.qcow2), which needs no other file, and the definition that the VM had then (VM.xml). The VM can keep running. ' +
+      'DIR gets one image without a backing file for each disk (VM-DISK.qcow2), and the definition that the VM had then (VM.xml). The VM can keep running. ' +
       'Each copy is compared with the snapshot, and only then gets its final name; no existing file is overwritten.',
     failures: ['check', 'exists', 'busy'],
     examples: [
@@ -38,7 +38,7 @@ const withOptions = (verb: Verb) =>
     )
     .option('--compress', 'write compressed images (qcow2 only)')
     .addOption(repeated('--disk <target>', 'text', 'select only this disk, such as vda (repeatable)'))
-    .option('--force', 'override advisory checks, such as that of the free space');
+    .option('--force', 'override advisory checks (free space, changed files)');
 
 export type ExportOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

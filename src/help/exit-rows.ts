@@ -10,7 +10,7 @@ export function exitRows(): [exit: string, meaning: string, name: string][] {
       FAILURES[name].meaning,
       name,
     ]),
-    ['125', 'try: kvmsnap itself failed; else try exits with the exit code of its command', ''],
+    ['125', 'only try: kvmsnap itself failed; otherwise try exits with the exit code of its command', ''],
   ];
   return rows.sort(([a], [b]) => Number(a) - Number(b));
 }

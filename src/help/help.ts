@@ -21,7 +21,7 @@ const OF_THE_PROGRAM: readonly {
 }[] = [
   {
     name: 'options',
-    summary: 'options of every command',
+    summary: 'the common options: output, connection, hosts, time limits',
     write: (program) => `${globalOptions(program, helperOf(program))}\n`,
   },
   {

@@ -21,7 +21,7 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'trying',
-    summary: 'run a command, and go back if it fails',
+    summary: 'run a command, and revert if it fails',
     load: () => import('../manual/trying.md'),
   },
   {

@@ -6,11 +6,11 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
   new Verb('merge', {
-    group: 'Repair',
+    group: 'Check and fix',
     summary: 'merge overlays that belong to no snapshot',
     detail:
       'The content of the overlays is written into the file below them, which the VM uses from then on, and the overlays are removed. ' +
-      'The VM can keep running. The merge is refused if a snapshot or another VM needs one of the files. Without a terminal it needs --yes.',
+      'The VM can keep running. The merge is refused if a snapshot or another VM needs one of the files. kvmsnap asks first; if stdin is not a terminal, it needs --yes.',
     failures: ['check', 'busy', 'declined'],
     examples: ['kvmsnap merge web-1 --dry-run', 'kvmsnap merge web-1'],
     topics: ['other-tools', 'external'],
@@ -21,8 +21,10 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   verb
     .addArgument(vmArgument())
-    .addOption(repeated('--disk <target>', 'text', 'use only this disk, such as vda'))
-    .addOption(new MeantOption('--into <file>', 'file', 'write into this file, below the overlays'));
+    .addOption(repeated('--disk <target>', 'text', 'use only this disk, such as vda (repeatable)'))
+    .addOption(
+      new MeantOption('--into <file>', 'file', 'merge into this backing file, also if it may be a template'),
+    );
 
 export type MergeOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -22,7 +22,7 @@ const withOptions = (verb: Verb) =>
     .addArgument(vmArgument())
     .addArgument(snapshotArgument())
     .addOption(repeated('--disk <target>', 'text', 'select only this disk, such as vda (repeatable)'))
-    .option('--force', 'override advisory checks');
+    .option('--force', 'override the advisory check for changed files');
 
 export type OpenOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -7,9 +7,9 @@ import { allOption, parsePolicyName, withFilters } from '../run/select-options.t
 const bare = () =>
   new Verb('policy', {
     group: 'More',
-    summary: 'show or set the policy of a VM: which nightly runs include it',
+    summary: 'show or set which runs with a policy include a VM',
     detail:
-      'A run with a policy (such as create --all @nightly) leaves out each VM with another policy, or with the policy none, unless it names the VM. The policy is kept in the XML of the VM, and moves with it.',
+      'A policy is a file of options: create --all @nightly reads them from /etc/kvmsnap/nightly.conf. By default, such a run works on all VMs. With --set nightly, a VM takes part only in the runs with @nightly; with --set none, in no run with a policy. A run that names the VM includes it always. The choice is stored in the XML of the VM, and moves with it.',
     failures: ['partial', 'busy'],
     examples: [
       'kvmsnap policy web-1 --set nightly',
@@ -33,7 +33,7 @@ const withOptions = (verb: Verb) =>
         ).argParser(parsePolicyName),
       )
       .option('--unset', 'take part in runs with any policy (the default)')
-      .option('--force', 'set it even if this policy has no file yet')
+      .option('--force', 'set the policy even if it has no file yet')
       .addOption(allOption()),
   );
 

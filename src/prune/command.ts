@@ -6,14 +6,16 @@ import { allOption, jobsOption, policyOption, withFilters } from '../run/select-
 import { recorded } from '../watch/recorded.ts';
 import { labelOption, matchOption, withRules } from './rule-options.ts';
 
+const RETENTION = 'Retention:';
+
 const bare = () =>
   new Verb('prune', {
     group: 'Keep and clean',
-    summary: 'delete old snapshots; the --keep rules select those to keep',
+    summary: 'delete the old snapshots of a label that no --keep rule keeps',
     detail:
-      'Only snapshots with the label of --label, or with names that match --match, are considered. A snapshot is kept if any keep rule keeps it; without a keep rule or --free-min, nothing is deleted. ' +
-      '--free-min deletes only what no keep rule keeps; alone, it keeps the newest of each VM. ' +
-      'On a terminal, kvmsnap asks before it deletes. In a script (cron), it never asks and needs no --yes.',
+      'It considers only snapshots with the label of --label, or with names that match --match. Give at least one keep rule or --free-min; one rule is enough to keep a snapshot. Days, weeks, months and years are those of the local time, and those without a snapshot do not count. ' +
+      'With --free-min, it deletes the oldest of the snapshots that no rule keeps, until there is enough space; without a keep rule, the newest of each VM stays. ' +
+      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron), it deletes at once, and needs no --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap prune --all --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
@@ -28,10 +30,11 @@ const bare = () =>
 const withOptions = (verb: Verb) =>
   withFilters(
     withRules(
+      RETENTION,
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns of VMs; @NAME: a policy'))
-        .addOption(labelOption('consider only snapshots with this label'))
-        .addOption(matchOption()),
+        .addOption(labelOption('consider the snapshots with this label', RETENTION))
+        .addOption(matchOption(RETENTION)),
     )
       .addOption(allOption())
       .addOption(policyOption()),

@@ -8,43 +8,37 @@ import { type FreeMin, parseFreeMin } from './free-space-policy.ts';
 
 /** The options that say what a prune keeps. */
 
-/** The heading of these options in help. */
-const RETENTION = 'Retention:';
-
-/** `help`: what the option does in this command. */
-export const labelOption = (help: string) =>
-  new MeantOption('--label <label>', 'label', help).helpGroup(RETENTION).argParser(parseLabel);
+/** `help`: what the option does in this command, and the heading of its group. */
+export const labelOption = (help: string, heading: string) =>
+  new MeantOption('--label <label>', 'label', help).helpGroup(heading).argParser(parseLabel);
 
 /** Other snapshots that a prune considers. */
-export const matchOption = () =>
+export const matchOption = (heading: string) =>
   new MeantOption(
     '--match <pattern>',
     'snapshot-pattern',
-    'also consider snapshots with matching names',
-  ).helpGroup(RETENTION);
+    "also consider snapshots named like 'old-*'",
+  ).helpGroup(heading);
 
-/** The keep rules, and the options that go with them. */
+/** The keep rules, and the options that go with them, below one heading in help. */
 export const withRules = <Args extends unknown[], Values extends OptionValues>(
+  heading: string,
   command: CommandOf<Args, Values>,
 ) =>
   command
-    .optionsGroup(RETENTION)
+    .optionsGroup(heading)
     .option('--keep-last <n>', 'keep the newest <n> snapshots', parseCount)
-    .option('--keep-hourly <n>', 'keep the newest snapshot of each of the last <n> hours', parseCount)
-    .option('--keep-daily <n>', 'keep the newest snapshot of each of the last <n> days', parseCount)
-    .option('--keep-weekly <n>', 'keep the newest snapshot of each of the last <n> weeks', parseCount)
-    .option('--keep-monthly <n>', 'keep the newest snapshot of each of the last <n> months', parseCount)
-    .option('--keep-yearly <n>', 'keep the newest snapshot of each of the last <n> years', parseCount)
-    .option(
-      '--keep-within <span>',
-      'keep snapshots younger than this: 36h, 14d, 8w, 6mo, 2y',
-      parseKeepWithin,
-    )
+    .option('--keep-hourly <n>', 'keep <n> hourly snapshots: the newest of each hour', parseCount)
+    .option('--keep-daily <n>', 'keep <n> daily snapshots: the newest of each day', parseCount)
+    .option('--keep-weekly <n>', 'keep <n> weekly snapshots: the newest of each week', parseCount)
+    .option('--keep-monthly <n>', 'keep <n> monthly snapshots: the newest of each month', parseCount)
+    .option('--keep-yearly <n>', 'keep <n> yearly snapshots: the newest of each year', parseCount)
+    .option('--keep-within <span>', 'keep all taken up to this long before the newest: 14d', parseKeepWithin)
     .addOption(
       repeated('--keep <pattern>', 'snapshot-pattern', "keep snapshots named like 'before-*' (repeatable)"),
     )
     .option('--allow-empty', 'allow deleting even the newest snapshot')
-    .option('--free-min <space>', 'delete the oldest until this much is free: 20%, 50G', parseSpace)
+    .option('--free-min <space>', 'delete until this is free where the images are: 20%, 50G', parseSpace)
     .addOption(leftoversOption())
     .optionsGroup('');
 

@@ -6,12 +6,12 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
   new Verb('revert', {
-    group: 'Take and go back',
+    group: 'Take and revert',
     summary: 'revert a VM to a snapshot',
     detail:
-      'Everything written since the snapshot was taken is lost, unless --backup or a later snapshot keeps it. ' +
+      'Everything written since the snapshot was taken is lost; to keep it, take a snapshot of the present state first (--backup). ' +
       'You need not stop the VM. Afterwards it is in the state that it had when the snapshot was taken (shut off, if its memory was not saved), unless you add --running or --paused. ' +
-      'On a terminal, kvmsnap asks before it reverts. Without a terminal (cron, or ssh without -t), it does not ask and reverts at once.',
+      'If stdin is a terminal, kvmsnap asks before it reverts. Otherwise (cron, ssh without -t, a loop that reads a list), it reverts at once; only --group needs --yes there.',
     failures: ['check', 'exists', 'busy', 'declined'],
     examples: [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
@@ -44,9 +44,9 @@ const withOptions = (verb: Verb) =>
       new MeantOption('--backup-name <name>', 'name', 'set the name of that snapshot (implies --backup)'),
     )
     .addOption(
-      new MeantOption('--group <name>', 'snapshot', 'revert all VMs that --together took under this name'),
+      new MeantOption('--group <name>', 'snapshot', 'revert all VMs of a --together snapshot of this name'),
     )
-    .option('--force', 'revert even if a managed save or the data of an overlay is lost');
+    .option('--force', 'override advisory checks (data in overlays, NVRAM, changed files)');
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -37,9 +37,8 @@ export const jobsOption = () =>
     .helpGroup(WHICH_VMS)
     .argParser(parseJobs);
 
-/** `--strict`: a skipped VM is a failure. */
-export const strictOption = () =>
-  new Option('--strict', 'fail if a VM is skipped because it cannot have snapshots').helpGroup(WHICH_VMS);
+/** `--strict`: a skipped VM is a failure. `help` says why one may be skipped. */
+export const strictOption = (help: string) => new Option('--strict', help).helpGroup(WHICH_VMS);
 
 /** `nightly`, `@nightly` -> the name of a policy. */
 export function parsePolicyName(text: string): string {
@@ -50,7 +49,7 @@ export function parsePolicyName(text: string): string {
 
 /** `--policy`, which a `@POLICY` on the command line stands for too. */
 export const policyOption = () =>
-  new MeantOption('--policy <name>', 'policy', 'leave out VMs with another policy (kvmsnap help policies)')
+  new MeantOption('--policy <name>', 'policy', 'leave out VMs that have another policy (kvmsnap policy)')
     .helpGroup(WHICH_VMS)
     .argParser(parsePolicyName);
 

@@ -5,11 +5,11 @@ import { type Program, Verb } from '../command-line/verb.ts';
 
 const bare = () =>
   new Verb('try', {
-    group: 'Take and go back',
-    summary: 'run a command, and go back if it fails',
+    group: 'Take and revert',
+    summary: 'take a snapshot, run a command, and revert if it fails',
     detail:
-      'kvmsnap takes a snapshot of the VM, runs COMMAND on this host, and exits with the exit code of COMMAND (125 if kvmsnap itself fails). ' +
-      'If COMMAND fails, kvmsnap asks whether to revert; if it succeeds, whether to delete the snapshot. Without a terminal, the snapshot is kept unless an option says otherwise. ' +
+      'COMMAND runs on this host, and kvmsnap exits with its exit code (125 if kvmsnap itself fails). ' +
+      'If it fails, kvmsnap asks whether to revert; if it succeeds, whether to delete the snapshot. If stdin is not a terminal, kvmsnap does neither, unless --revert, --delete or --yes says so. ' +
       'Write -- before COMMAND.',
     failures: ['check', 'exists', 'busy', 'declined'],
     ownFailuresExit: 125,
@@ -35,7 +35,7 @@ const withOptions = (verb: Verb) =>
     .option('--revert', 'revert without asking if the command fails')
     .option('--delete', 'delete the snapshot without asking if the command succeeds')
     .option('--keep', 'keep the snapshot without asking if the command succeeds')
-    .option('--force', 'override advisory checks');
+    .option('--force', 'override advisory checks, as in create-as and revert');
 
 export type TryOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -10,10 +10,10 @@ import { parseLabel } from '../prune/rule-options.ts';
 const bare = () =>
   new Verb('verify', {
     group: 'Look',
-    summary: 'start a throw-away VM from a snapshot, to prove that it boots',
+    summary: 'prove that a snapshot boots, in a throw-away VM',
     detail:
       'The VM itself is not touched: the throw-away VM reads the snapshot, and writes to a temporary overlay. It has no network and no devices of the host, and is gone at the end. ' +
-      'The snapshot is proven if the guest agent or the balloon driver of the guest answers.',
+      'The snapshot is proven if the guest agent or the balloon driver of the guest answers; a guest with neither cannot be proven.',
     failures: ['check', 'busy', 'partial'],
     examples: [
       'kvmsnap verify web-1 nightly-20261128T023000Z',
@@ -40,7 +40,7 @@ const withOptions = (verb: Verb) =>
       new MeantOption(
         '--label <label>',
         'label',
-        'select the newest snapshot with this label, of each VM',
+        'select the newest snapshot with this label of each VM',
       ).argParser(parseLabel),
     )
     .option('--memory', 'let the guest run on from its saved memory instead of booting')
@@ -51,7 +51,7 @@ const withOptions = (verb: Verb) =>
         'save the screen of the guest here if it does not answer',
       ),
     )
-    .option('--force', 'override advisory checks, such as that of the free memory');
+    .option('--force', 'override advisory checks (free memory and space, changed files)');
 
 export type VerifyOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -7,8 +7,8 @@ import { parse, SHOWN, VERBS, WHOLE } from '../command-line/program.ts';
 
 /** The verbs that an option's text begins with, and what may stand before one. */
 const IMPERATIVES = (
-  'add allow check choose connect consider continue delete do draw exclude fail fix freeze include keep leave let list make ' +
-  'name override pause print proceed recreate register remove retry revert run save select set show shut sort start stop take ' +
+  'add allow check choose connect consider continue delete do draw exclude fail fix freeze include keep leave let limit list make merge ' +
+  'name override pause print proceed read recreate register remove retry revert run save select set show shut sort start stop take ' +
   'unregister use work write'
 ).split(' ');
 
@@ -35,13 +35,13 @@ describe('help', () => {
       expect([thrown, started]).toEqual([null, []]);
       const codes = verb.failures.map((code) => FAILURES[code].exitCode);
       const [, listed = ''] =
-        /explain the exit codes \(here: ([^)]*)\)/.exec(help.replace(/\s+/g, ' ')) ?? [];
+        /exit codes, here (.*?)(?: As in virsh:.*)?$/.exec(help.trim().replace(/\s+/g, ' ')) ?? [];
       const listedCodes = listed.split(', ').flatMap((range) => {
         const [first = Number.NaN, last = first] = range.split('-').map(Number);
         return Array.from({ length: last - first + 1 }, (_, i) => first + i);
       });
-      const [, pages = ''] = /^See also \(kvmsnap help TOPIC: ([^)]*)\):$/m.exec(help) ?? [];
-      expect(pages.split(', ').filter((page) => page !== '')).toEqual(verb.topics);
+      const [, pages = ''] = /^See also: kvmsnap help (.*?)\)?$/m.exec(help) ?? [];
+      expect(pages.split(/, | \(or /).filter((page) => page !== '')).toEqual(verb.topics);
       if (verb.ownFailuresExit === null) expect(listedCodes).toEqual([0, ...codes]);
       else expect(listed).toBe(`that of COMMAND; ${verb.ownFailuresExit} if kvmsnap fails`);
       expect(codes).toEqual([...codes].sort((a, b) => a - b));
@@ -95,13 +95,12 @@ describe('help', () => {
 
   test('options of one purpose stand beneath one heading', async () => {
     const { help } = await parse('create', '--help');
-    expect([...help.matchAll(/^([A-Z][\w ]+)(?: \(.*\))?:$/gm)].map(([, heading]) => heading)).toEqual([
+    expect([...help.matchAll(/^([A-Z][\w, ]+)(?: \(.*\))?:$/gm)].map(([, heading]) => heading)).toEqual([
       'Examples',
-      'What is taken',
+      'The snapshot',
       'External snapshots',
-      'Retention',
+      'Afterwards, delete old snapshots with this label',
       'Which VMs',
-      'See also',
       'As in virsh',
     ]);
     expect(help).toMatch(/^Which VMs:\n(?: .*\n)* {2}--strict /m);
@@ -117,11 +116,11 @@ describe('help', () => {
   test('of the program has its commands first, then four examples, then the options', async () => {
     const { help } = await parse('--help');
     expect([...help.matchAll(/^([A-Z][\w ]+):$/gm)].map(([, heading]) => heading)).toEqual([
-      'Take and go back',
+      'Take and revert',
       'Look',
       'Read data',
       'Keep and clean',
-      'Repair',
+      'Check and fix',
       'More',
       'Examples',
       'Common options',
