@@ -35,7 +35,7 @@ const WHEN_TAKEN = ['diskOnly', 'live', 'halt', 'quiesce', 'atomic', 'reuseExter
 
 const spelled = (option: string): string => `--${option.replace(/[A-Z]/g, (big) => `-${big.toLowerCase()}`)}`;
 
-/** What is common to all VMs of one moment, or would let a guest run on. */
+/** What describes a single VM, would let a guest run on, or is run for each VM in turn. */
 const NOT_TOGETHER = [
   'xml',
   'redefine',
@@ -46,7 +46,15 @@ const NOT_TOGETHER = [
   'halt',
   'quiesce',
   'jobs',
+  'before',
+  'after',
 ];
+
+const INSTEAD: Readonly<Record<string, string>> = {
+  '--quiesce': 'with --disk-only, --together freezes the guests that have an agent by itself',
+  '--before': 'run the program yourself, before this command',
+  '--after': 'run the program yourself, after this command',
+};
 
 /** Throws `usage` for options that cannot be combined with `--together`. */
 export function checkTogetherOptions(options: Readonly<Record<string, unknown>>): void {
@@ -54,13 +62,7 @@ export function checkTogetherOptions(options: Readonly<Record<string, unknown>>)
   const noMetadata = options['metadata'] === false ? '--no-metadata' : undefined;
   const [other = noMetadata] = NOT_TOGETHER.filter((name) => options[name]).map(spelled);
   if (other === undefined) return;
-  throw new KvmsnapError(
-    'usage',
-    `${other} cannot be combined with --together`,
-    other === '--quiesce'
-      ? { hint: 'with --disk-only, --together freezes the guests that have an agent by itself' }
-      : {},
-  );
+  throw new KvmsnapError('usage', `${other} cannot be combined with --together`, { hint: INSTEAD[other] });
 }
 
 /** Throws `usage` for options that cannot be combined with `--xml` or `--redefine`, or that need one of them. */

@@ -190,6 +190,7 @@ describe('before anything is paused', () => {
       /cannot be combined with --together/,
     ],
     ['--quiesce', 2, ['--disk-only', '--quiesce'], /freezes the guests that have an agent by itself/],
+    ['a program that would not be run', 2, ['--before', '/bin/true'], /--before cannot be combined/],
   ])('%s', async (_, code, options, says) => {
     const vms = [
       ...['app', 'db'].map((name) => defineVm({ name, disks: [{ size: '4M' }] })),
