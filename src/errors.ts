@@ -58,17 +58,27 @@ export interface ErrorFinding {
   readonly commands: readonly string[];
 }
 
+/** A name as it was typed, alone or in `VM/NAME`, and the one that was meant. */
+export interface ReplacedName {
+  readonly kind: 'vm' | 'snapshot';
+  readonly word: string;
+  readonly by: string;
+}
+
 /** What was probably meant: the command line as it was typed, but for these words. */
 export interface Meant {
   /** Absent: the command that was typed. */
   readonly command?: string;
-  /** All of its arguments that are no options; or one of them that is replaced. */
-  readonly operands: readonly string[] | { readonly word: string; readonly by: string };
+  /** All of its arguments that are no options; or a VM or a snapshot that another one replaces. */
+  readonly operands: readonly string[] | ReplacedName;
   /** Options that are added after the command. */
   readonly options?: readonly string[];
   /** Left out, with their values: long names, such as `--set`. */
   readonly without?: readonly string[];
 }
+
+/** The line as typed with the name that was meant. Whoever pastes it is asked again, because it is only a guess. */
+export const lineWith = (operands: ReplacedName): Meant => ({ operands, without: ['--yes', '-y'] });
 
 export interface FailureDetails {
   /** What to do about it, in words. */

@@ -1,6 +1,6 @@
 import { commandsOf, type RuledFinding, type Severity } from '../model/rule.ts';
 import { inText } from '../model/text.ts';
-import { counted } from '../output/format.ts';
+import { counted, numbered } from '../output/format.ts';
 import { type Column, LEAVES, type Line, type Section, section, vmColumn } from '../output/view.ts';
 import type { DomainOutcome } from '../run/for-each-domain.ts';
 import type { Findings } from './check-vm.ts';
@@ -87,7 +87,7 @@ function fixLines({ finding }: Row): Line[] {
   if (!finding) return [];
   return [
     ...(finding.hint === undefined ? [] : [{ text: `fix: ${finding.hint}` }]),
-    ...commandsOf(finding).map((text) => ({ text, verbatim: true })),
+    ...numbered(commandsOf(finding)).map((text) => ({ text, verbatim: true })),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { KvmsnapError, type Meant } from '../errors.ts';
+import { KvmsnapError, type Meant, type ReplacedName } from '../errors.ts';
 import { commandLine } from '../model/quote.ts';
 import type { AnyCommand } from './commander.ts';
 import { type KnownOption, type Part, partsOf } from './parts.ts';
@@ -47,8 +47,8 @@ export const commandCalled = (program: AnyCommand, word: string): AnyCommand | n
 export const afterDashes = (operands: readonly string[]): readonly string[] =>
   operands.some((word) => word.startsWith('-')) ? ['--', ...operands] : operands;
 
-/** The line as typed, with another command or other operands; ready to paste. */
-export function retyped(program: AnyCommand, words: readonly string[], meant: Meant): string {
+/** The line as typed, with another command or other operands; ready to paste. Null: the name that is to be replaced is no operand. */
+export function retyped(program: AnyCommand, words: readonly string[], meant: Meant): string | null {
   const line = splitLine(program, words);
   if (!line) return commandLine('kvmsnap', words);
   const command = meant.command ?? line.command;
@@ -56,28 +56,44 @@ export function retyped(program: AnyCommand, words: readonly string[], meant: Me
   const parts = partsOf(optionsOf(program, commandCalled(program, line.command)), line.rest).filter(
     (part) => part.kind !== 'options' || !part.uses.some(([{ long }]) => without.includes(long ?? '')),
   );
+  const operands = operandsOf(parts, meant);
+  if (operands === null) return null;
   return commandLine('kvmsnap', [
     ...line.head.filter((word) => !without.includes(word)),
     command,
     ...(meant.options ?? []),
-    ...withOperands(parts, operandsOf(parts, meant)),
+    ...withOperands(parts, operands),
   ]);
 }
 
-/** The failure with the line that was probably meant. */
+/** The failure with the line that was probably meant, if there is one. */
 export function withMeantLine(
   program: AnyCommand,
   words: readonly string[],
   { code, message, hint, cause }: KvmsnapError,
   meant: Meant,
 ): KvmsnapError {
-  return new KvmsnapError(code, message, { hint, cause, command: retyped(program, words, meant) });
+  return new KvmsnapError(code, message, {
+    hint,
+    cause,
+    command: retyped(program, words, meant) ?? undefined,
+  });
 }
 
-function operandsOf(parts: readonly Part[], { operands }: Meant): readonly string[] {
+function operandsOf(parts: readonly Part[], { operands }: Meant): readonly string[] | null {
   if (!('word' in operands)) return operands;
   const typed = parts.flatMap(({ kind, words }) => (kind === 'operand' ? words : []));
-  return typed.map((word) => (word === operands.word ? operands.by : word));
+  const at = typed.findIndex((word, i) => replacedIn(word, i === 0, operands) !== null);
+  return at < 0
+    ? null
+    : typed.map((word, i) => (i === at ? (replacedIn(word, i === 0, operands) ?? word) : word));
+}
+
+/** The operand with the name replaced; null if it is not that name. A snapshot is never the first operand. */
+function replacedIn(operand: string, isFirst: boolean, { kind, word, by }: ReplacedName): string | null {
+  if (operand === word) return kind === 'snapshot' && isFirst ? null : by;
+  if (kind === 'vm') return operand.startsWith(`${word}/`) ? by + operand.slice(word.length) : null;
+  return operand.endsWith(`/${word}`) ? operand.slice(0, -word.length) + by : null;
 }
 
 /** Replaces the operands that were typed by others. */

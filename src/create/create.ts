@@ -139,6 +139,7 @@ function explainPair(error: unknown): unknown {
   const { operands } = error.meant;
   if (!('word' in operands)) return error;
   const { word, by: vm } = operands;
+  if (!word.startsWith(`${vm}/`)) return error;
   return new KvmsnapError(error.code, error.message, {
     hint: `create chooses the name itself; to take a snapshot of ${inText(vm)} with that name`,
     meant: { command: 'create-as', operands: [vm, word.slice(vm.length + 1)] },

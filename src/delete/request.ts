@@ -1,4 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { nearest } from '../model/names.ts';
 import { kvmsnapLine } from '../model/quote.ts';
@@ -59,7 +59,10 @@ export function checkNames(ctx: Context, { targets, single }: Targets, { names, 
     `none of the VMs has a snapshot ${inText(lost)}: ${vms}`,
     meant === null
       ? { hint: 'list the snapshots that they have', command: list }
-      : { hint: `did you mean ${inText(meant)}?` },
+      : {
+          hint: `did you mean ${inText(meant)}?`,
+          meant: lineWith({ kind: 'snapshot', word: lost, by: meant }),
+        },
   );
 }
 

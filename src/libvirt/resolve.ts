@@ -1,4 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import { isPattern, matcher } from '../model/input/selection.ts';
 import { nearest } from '../model/names.ts';
 import { allInText, inText, someInText } from '../model/text.ts';
@@ -38,10 +38,12 @@ export function resolve(word: string, vms: readonly DomainName[], seen: Seen): D
 /** The `not-found` error of a word that names no VM, with what was probably meant. */
 export function notFound(word: string, vms: readonly DomainName[], seen: Seen): KvmsnapError {
   const what = isPattern(word) ? `no VM matches ${inText(word)}` : `no such VM: ${inText(word)}`;
-  const owner = ownerOf(word, vms);
-  const meant = owner && !seen.runningAs ? { operands: { word, by: owner.name } } : undefined;
+  const by = seen.runningAs ? null : (ownerOf(word, vms)?.name ?? nearest(word, namesOf(vms)));
+  const meant = by === null ? undefined : lineWith({ kind: 'vm', word, by });
   return new KvmsnapError('not-found', what, { hint: notFoundHint(word, vms, seen), meant });
 }
+
+const namesOf = (vms: readonly DomainName[]): string[] => vms.map(({ name }) => name);
 
 /** The VM of `VM/NAME`; undefined if there is none. */
 const ownerOf = (word: string, vms: readonly DomainName[]): DomainName | undefined =>
@@ -51,7 +53,7 @@ function notFoundHint(word: string, vms: readonly DomainName[], { uri = '', runn
   if (runningAs)
     return `${word} is the id of the running VM ${inText(runningAs)}; ids change at every start, so use the name`;
   if (ownerOf(word, vms)) return `${inText(word)} names a snapshot, and this command takes only the VM`;
-  const names = vms.map(({ name }) => name);
+  const names = namesOf(vms);
   const meant = nearest(word, names);
   if (meant !== null) return `did you mean ${inText(meant)}?`;
   const none = names.length === 0;

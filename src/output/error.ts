@@ -2,7 +2,7 @@ import { type ErrorFinding, exitCodeOf, FAILURES, KvmsnapError } from '../errors
 import { createPaint } from './color.ts';
 import type { Document } from './contract.ts';
 import { errorDocument } from './documents.ts';
-import { visibleLines } from './format.ts';
+import { numbered, visibleLines } from './format.ts';
 import type { Tone } from './style.ts';
 import { wrapMessage } from './wrap.ts';
 
@@ -48,10 +48,9 @@ export function describeError(error: unknown, style: ErrorStyle): string {
 function linesOf({ hint, commands }: ErrorFinding): string {
   const [only, ...others] = commands;
   if (only === undefined || (others.length === 0 && hint?.includes(only))) return hint ?? '';
-  const lines = others.length === 0 ? [only] : commands.map((command, i) => `${i + 1}. ${command}`);
   return [
     hint ?? (others.length === 0 ? 'run this command' : 'run these commands'),
-    ...lines.map((line) => `  ${line}`),
+    ...numbered(commands).map((line) => `  ${line}`),
   ].join('\n');
 }
 

@@ -15,6 +15,10 @@ export function humanBytes(bytes: number): string {
   return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
+/** The commands of one fix, a line each; with numbers if they are several steps. */
+export const numbered = (commands: readonly string[]): readonly string[] =>
+  commands.length > 1 ? commands.map((command, i) => `${i + 1}. ${command}`) : commands;
+
 /** Seconds since the epoch -> local time in RFC 3339 with the offset, `2026-11-23T10:41:00+01:00`. */
 export function rfc3339(seconds: number): string {
   const { date, time, offset } = localParts(seconds);

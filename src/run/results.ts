@@ -1,5 +1,6 @@
 import type { KvmsnapError } from '../errors.ts';
 import { domainDocument, errorDocument } from '../output/documents.ts';
+import { numbered } from '../output/format.ts';
 import type { Line, Section } from '../output/view.ts';
 import type { Context } from './context.ts';
 import type { DomainOutcome } from './for-each-domain.ts';
@@ -38,5 +39,5 @@ export const adviceBeneath = <Row>(
 const adviceLines = ({ findings }: KvmsnapError): Line[] =>
   findings.flatMap(({ hint, commands }) => [
     ...(hint === null ? [] : [{ text: `hint: ${hint}` }]),
-    ...commands.map((text) => ({ text, verbatim: true })),
+    ...numbered(commands).map((text) => ({ text, verbatim: true })),
   ]);

@@ -1,4 +1,4 @@
-import { combineFailures, KvmsnapError } from '../errors.ts';
+import { combineFailures, KvmsnapError, lineWith } from '../errors.ts';
 import type { RunRecord } from '../host/run-files.ts';
 import { type DomainReading, readByUuid, readDomain } from '../libvirt/domains.ts';
 import type { DomainName } from '../libvirt/resolve.ts';
@@ -163,6 +163,7 @@ export function noSuchSnapshot({ domain, snapshotNames }: DomainReading, name: s
         : snapshotNames.length === 0
           ? 'it has no snapshots'
           : `it has ${someInText(snapshotNames)}`,
+    meant: meant === null ? undefined : lineWith({ kind: 'snapshot', word: name, by: meant }),
   });
 }
 

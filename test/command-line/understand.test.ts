@@ -4,7 +4,7 @@ import { retyped } from '../../src/command-line/line.ts';
 import { EVERYDAY_WORDS, VIRSH_COMMANDS, virshOptionsOf } from '../../src/command-line/other-words.ts';
 import { isVirshOption } from '../../src/command-line/parts.ts';
 import { understand } from '../../src/command-line/understand.ts';
-import { KvmsnapError } from '../../src/errors.ts';
+import { KvmsnapError, lineWith } from '../../src/errors.ts';
 import { VIRSH_OPTIONS } from '../create/virsh/options.ts';
 
 const { program } = await createProgram([], async () => undefined);
@@ -182,6 +182,20 @@ describe('a line with other operands', () => {
     ['delete -- s1 web', ['web', 's1'], 'kvmsnap delete web s1'],
   ])('%j', (line, operands, expected) => {
     expect(retyped(program, line.split(' '), { operands })).toBe(expected);
+  });
+
+  test.each<[line: string, kind: 'vm' | 'snapshot', expected: string | null]>([
+    ['list wbe', 'vm', 'kvmsnap list web'],
+    ['-c x:///y delete wbe s1 -y', 'vm', 'kvmsnap -c x:///y delete web s1'],
+    ['-y delete wbe/s1', 'vm', 'kvmsnap delete web/s1'],
+    ['revert wbe wbe', 'vm', 'kvmsnap revert web wbe'],
+    ['revert wbe wbe', 'snapshot', 'kvmsnap revert wbe web'],
+    ['info vm/wbe', 'snapshot', 'kvmsnap info vm/web'],
+    ['create-as a s1 --vm wbe', 'vm', null],
+    ['current vm --set wbe', 'snapshot', null],
+    ['list wbe', 'snapshot', null],
+  ])('%j with another %s', (line, kind, expected) => {
+    expect(retyped(program, line.split(' '), lineWith({ kind, word: 'wbe', by: 'web' }))).toBe(expected);
   });
 
   test('another command, and an option more', () => {

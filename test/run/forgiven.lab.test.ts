@@ -250,7 +250,10 @@ describe('other words for a command', () => {
 
 test("a unique beginning of a VM's name is suggested, and not taken", async () => {
   const { code, stderr } = await kvmsnap(['delete', 'we', 'good', '--yes']);
-  expect([code, stderr]).toEqual([4, expect.stringContaining('did you mean web-1?')]);
+  expect([code, stderr]).toEqual([
+    4,
+    expect.stringMatching(/did you mean web-1\?\n +kvmsnap delete web-1 good\n/),
+  ]);
   expect(left()).toEqual(ALL);
 });
 
