@@ -6,7 +6,7 @@ import { nearest } from '../model/names.ts';
 import type { Context } from '../run/context.ts';
 import { exitRows } from './exit-rows.ts';
 import { pageText } from './page-text.ts';
-import { TOPICS } from './topics.ts';
+import { TOPICS, topicFor } from './topics.ts';
 
 /**
  * `kvmsnap help` lists the commands and topics. `kvmsnap help WORD` shows the help of a command, a page of the manual, or what
@@ -57,7 +57,7 @@ function overview(program: AnyCommand): string {
 }
 
 async function helpOn(program: AnyCommand, word: string): Promise<string> {
-  const isCalled = ({ name }: { readonly name: string }) => name === word;
+  const isCalled = ({ name }: { readonly name: string }) => name === topicFor(word);
   const command = commandsOf(program).find((each) => namesOf(each).includes(word));
   if (command) return command.helpInformation();
   const own = OF_THE_PROGRAM.find(isCalled);

@@ -7,6 +7,30 @@ export interface Topic {
   readonly load: () => Promise<{ readonly default: string }>;
 }
 
+/** Other words for topics, each with the page that covers it. A word for a command is in command-line/other-words.ts. */
+export const TOPIC_WORDS: Readonly<Record<string, readonly string[]>> = {
+  external: ['overlay', 'overlays', 'chain', 'disk-only', 'memspec', 'diskspec', 'quiesce', 'freeze'],
+  snapshots: ['memory', 'pause'],
+  fixing: ['pool', 'pools', 'volume', 'findings'],
+  'taking-out': ['backup', 'backups', 'files', 'nbd', 'guestfish'],
+  retention: ['keep', 'rules', 'label', 'labels', 'holds', 'free-min'],
+  nightly: ['cron', 'crontab', 'systemd', 'timers', 'schedule', 'signals'],
+  hooks: ['database', 'databases', 'before', 'after'],
+  monitoring: ['nagios', 'icinga', 'prometheus', 'metrics', 'limits'],
+  'several-vms': ['group', 'groups', 'together', 'patterns'],
+  'several-hosts': ['host', 'hosts', 'ssh', 'remote'],
+  scripting: ['script', 'scripts', 'json', 'csv', 'yes', 'terminal'],
+  'moving-vms': ['move', 'migrate', 'migration', 'rename'],
+  'tab-completion': ['tab', 'bash', 'zsh', 'fish'],
+  'from-virsh': ['virsh'],
+  permissions: ['root', 'sudo', 'libvirt', 'raw', 'connect'],
+  'exit-codes': ['exit', 'exit-code', 'codes'],
+};
+
+/** The topic that a word stands for: itself, if it is no other word for one. */
+export const topicFor = (word: string): string =>
+  Object.entries(TOPIC_WORDS).find(([, words]) => words.includes(word))?.[0] ?? word;
+
 /** All pages, in the order in which help and README list them. */
 export const TOPICS: readonly Topic[] = [
   {

@@ -138,7 +138,7 @@ async function confirm(ctx: Context, question: Question, changes: Changes, done:
     if (steps.length > 0 && ctx.settings.output !== 'json') ctx.terminal.note(planText(steps));
     throw new KvmsnapError(
       'declined',
-      `confirmation is needed for "${asks}", but this is not a terminal; ${done}`,
+      `confirmation is needed for "${asks}", but stdin is not a terminal; ${done}`,
       { hint: 'run the command again with --yes' },
     );
   }

@@ -35,7 +35,7 @@ describe('delete over several VMs', () => {
     const [pattern = '', ...more] = words;
     const said = await fail(10, 'delete', pattern, 's1', ...more);
     expect(said).toMatch(
-      /confirmation is needed for "Delete .* of .*web-1.* permanently\?", but this is not a terminal; nothing was changed\nhint: run the command again with --yes/,
+      /confirmation is needed for "Delete .* of .*web-1.* permanently\?", but stdin is not a terminal; nothing was changed\nhint: run the command again with --yes/,
     );
     expect(left(vms)).toEqual([1, 1, 0]);
   });

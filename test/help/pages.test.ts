@@ -3,8 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { Help } from 'commander';
 import { describe, expect, test } from 'vitest';
 import pkg from '../../package.json' with { type: 'json' };
+import { commandFor } from '../../src/command-line/understand.ts';
 import { pageText } from '../../src/help/page-text.ts';
-import { TOPICS } from '../../src/help/topics.ts';
+import { TOPIC_WORDS, TOPICS, topicFor } from '../../src/help/topics.ts';
+import { VERBS } from '../command-line/program.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const names = readdirSync(`${root}/src/manual`).flatMap((file) => /^(.*)\.md$/.exec(file)?.[1] ?? []);
@@ -30,6 +32,28 @@ describe('every page of the manual', () => {
 
 test('the README is short', () => {
   expect(README.split('\n').length).toBeLessThanOrEqual(200);
+});
+
+describe('another word for a topic', () => {
+  test.each(
+    Object.entries(TOPIC_WORDS).flatMap(([topic, words]) => words.map((word) => [word, topic] as const)),
+  )('%s stands for %s, and for no command', (word, topic) => {
+    expect(topicFor(word)).toBe(topic);
+    expect([...names, 'exit-codes']).toContain(topic);
+    expect([...names, ...VERBS.flatMap((verb) => [verb.name(), ...verb.aliases()])]).not.toContain(word);
+    expect(commandFor(word)).toBeNull();
+  });
+
+  test.each([
+    ['cron', /crontab/],
+    ['backup', /copy|export/],
+    ['quiesce', /--quiesce/],
+    ['overlay', /overlay/],
+    ['memory', /MEMORY/],
+    ['pool', /storage pool/],
+  ])('%s is written about there', (word, text) => {
+    expect(readFileSync(`${root}/src/manual/${topicFor(word)}.md`, 'utf8')).toMatch(text);
+  });
 });
 
 describe('a page on a terminal', () => {

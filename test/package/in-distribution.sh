@@ -99,7 +99,7 @@ mkdir "$scratch/single" && cd "$scratch/single"
 ln -s "$repository/build/kvmsnap-$version-linux-x64" .
 for turn in install upgrade; do paste "$(cell 'a host without Node.js' 3)"; done
 [ "$(plain /usr/local/bin/kvmsnap --version)" = "$version" ] || die 'the single file does not run'
-paste "$(lines 'kvmsnap timer nightly --only service' 'systemctl enable')"
+paste "$(lines 'for unit in service timer' 'systemctl enable')"
 night kvmsnap-nightly.timer
 tutorial /usr/local/bin/kvmsnap
 paste "$(lines 'systemctl disable' 'rm ')"

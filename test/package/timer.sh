@@ -45,9 +45,9 @@ inside() { # SYSTEM
   sed -n 's/^    \(systemctl enable --now kvmsnap@nightly.*\)/\1/p' README.md >"$root/root/readme-line"
   [ -s "$root/root/readme-line" ] || die 'the README has no such line'
   # the lines for a system without the packages, and those that remove what they made
-  sed -n '/^    kvmsnap timer nightly --only service/,/^$/s/^    //p' README.md >"$root/root/readme-units"
+  sed -n '/^    for unit in service timer/,/^$/s/^    //p' README.md >"$root/root/readme-units"
   sed -n '/^    systemctl disable --now kvmsnap-nightly/,/^$/s/^    //p' README.md >"$root/root/readme-removal"
-  [ "$(wc -l <"$root/root/readme-units") $(wc -l <"$root/root/readme-removal")" = '4 2' ] || die 'the README has no such units'
+  [ "$(wc -l <"$root/root/readme-units") $(wc -l <"$root/root/readme-removal")" = '6 2' ] || die 'the README has no such units'
   told_by_the_manual "$root"
   spawn --pipe bash -ec 'export DEBIAN_FRONTEND=noninteractive
     apt-get update && apt-get install -y --no-install-recommends "/root/packages/'"$deb"'" systemd dbus' >"$scratch/log" 2>&1 </dev/null ||
