@@ -12,7 +12,11 @@ const NAMES = {
   snapshotname: as('`<name>`'),
 };
 
-const XML_ONLY = why('the XML is short: `... --xml | xmllint --xpath ... -`');
+/** Of the commands that can work on several VMs. */
+const PATTERN = as('`<vm>`, by name or UUID, also by pattern');
+const PATTERNS = as('`[vms...]`, also several and by pattern');
+
+const XML_ONLY = why('`kvmsnap info VM NAME --xml | xmllint --xpath EXPRESSION -`');
 
 const CREATING: Readonly<Record<string, TargetFile>> = {
   'no-metadata': 'same',
@@ -32,7 +36,7 @@ export const VIRSH_OPTIONS: Readonly<
   create: {
     command: 'create',
     options: {
-      domain: NAMES.domain,
+      domain: PATTERNS,
       xmlfile: as('`--xml <file>`'),
       redefine: 'same',
       current: 'same',
@@ -42,7 +46,7 @@ export const VIRSH_OPTIONS: Readonly<
   'create-as': {
     command: 'create-as',
     options: {
-      domain: NAMES.domain,
+      domain: PATTERN,
       name: as('`<name>`'),
       description: 'same',
       'print-xml': 'same',
@@ -54,7 +58,7 @@ export const VIRSH_OPTIONS: Readonly<
   list: {
     command: 'list',
     options: {
-      domain: as('`[vms...]`, also several and by pattern'),
+      domain: PATTERNS,
       parent: as('always shown'),
       roots: 'same',
       leaves: 'same',
@@ -98,7 +102,7 @@ export const VIRSH_OPTIONS: Readonly<
   delete: {
     command: 'delete',
     options: {
-      domain: NAMES.domain,
+      domain: PATTERN,
       snapshotname: as('`[names...]`, also several'),
       current: 'same',
       children: 'same',
@@ -118,9 +122,9 @@ export const VIRSH_OPTIONS: Readonly<
     command: 'describe',
     options: {
       ...NAMES,
-      current: as('`current --set <name>`'),
+      current: as('the command `kvmsnap current VM --set NAME`'),
       rename: why('the tags inside the images would keep the old name'),
-      clone: why('a second name for the same tags: a revert or delete of one breaks the other'),
+      clone: why('with a second name for the same tags, deleting one would break the other'),
     },
   },
 };
