@@ -6,8 +6,8 @@ import { errorDocument } from '../lab/failure.ts';
 import { tool, waitFor } from '../lab/lab.ts';
 import { removeMounts, replaceCommand } from '../scene/mount.ts';
 import { slowVirsh } from '../scene/saving.ts';
-import { bytes, fail, fitting, NOW, succeed, THEN, write } from '../scene/steps.ts';
-import { cleanUp, defineVm, pathOf, type Vm } from '../scene/vm.ts';
+import { bytes, fail, fitting, NOW, succeed, THEN, takeHalf, write } from '../scene/steps.ts';
+import { cleanUp, continueQemu, defineVm, pathOf, start, state, type Vm } from '../scene/vm.ts';
 
 afterEach(async () => {
   removeMounts();
@@ -47,6 +47,25 @@ test('a revert that fails: which VMs are reverted and which are not, and the com
   removeMounts();
   expect(paste(`${line} --yes`).code).toBe(0);
   expect(vms.map(bytes)).toEqual([[THEN], [THEN], [THEN]]);
+});
+
+test('a VM that is busy before the first revert: nothing is touched, exit 7; with --wait all are reverted', async () => {
+  const vms = ['app', 'db'].map((name) => defineVm({ name, disks: [{ size: '4M' }] })) as [Vm, Vm];
+  for (const vm of vms) write(vm, THEN);
+  await succeed('create-as', 'app', 's1', '--vm', 'db', '--together');
+  for (const vm of vms) write(vm, NOW);
+  const [app, db] = vms;
+  start(db);
+  const { done } = await takeHalf(db, 'other');
+  expect(await fail(7, ...REVERT)).toContain('no VM was reverted: ');
+  expect(bytes(app)).toEqual([NOW]);
+  const run = spawnKvmsnap([...REVERT, '--wait', '2min', '--force']);
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  expect(bytes(app)).toEqual([NOW]);
+  continueQemu(db);
+  await done;
+  expect((await run.done).code).toBe(0);
+  expect([vms.map(bytes), state(db)]).toEqual([[[THEN], [THEN]], 'shut off']);
 });
 
 test('a VM that is changed while another is reverted: it is looked at again, and not touched', async () => {
