@@ -1,16 +1,8 @@
 import { join } from 'node:path';
-import {
-  makeDirectory,
-  type NewFiles,
-  newFilesOf,
-  requireNew,
-  requireRoom,
-  writeCopy,
-} from '../content/new-files.ts';
+import { type NewFiles, newFilesOf, requireNew, requireRoom, writeCopy } from '../content/new-files.ts';
 import { NVRAM } from '../content/nvram.ts';
 import { requireUnchanged, type Session, withContent } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
-import { unlessOurs } from '../host/files.ts';
 import { elementXml } from '../libvirt/xml/change.ts';
 import { nameProblem } from '../model/names.ts';
 import { directoryOf } from '../model/paths.ts';
@@ -44,15 +36,13 @@ export async function cloneSnapshot(
   const request = { name: newVm, to: to ?? null, force };
   await withContent(ctx, { vm, name, targets: null, force, command: 'clone' }, async (session) => {
     const files = newFilesOf(ctx, session.run);
-    const directories: string[] = [];
     try {
-      const ended = await operate(ctx, clone(session, request, files, directories));
+      const ended = await operate(ctx, clone(session, request, files));
       if ('planned' in ended) return await showClonePlan(ctx, session, ended.planned);
       await showClone(ctx, session, ended.done);
     } catch (error) {
       // of a run that was stopped while libvirt defined the VM, nothing is known
       if (!ctx.interrupts.abandoned) await files.discard();
-      for (const path of directories.reverse()) await ctx.files.removeDirectory(path).catch(unlessOurs);
       throw error;
     }
   });
@@ -66,12 +56,11 @@ interface Prepared extends CloneFacts {
   readonly xml: string;
 }
 
-/** The operation; what it makes is noted in `files` and `directories`, so that a failure removes it. */
+/** The operation; what it makes is noted in `files`, so that a failure removes it. */
 const clone = (
   session: Session,
   request: CloneRequest,
   files: NewFiles,
-  directories: string[],
 ): Operation<Prepared, null, Cloned, CloneFacts> => ({
   async load(ctx) {
     const facts = await readCloneFacts(ctx, session, request);
@@ -96,10 +85,7 @@ const clone = (
   consent: skip('it changes nothing that exists'),
   async prepare(ctx, facts) {
     await requireRoom(ctx, cannotClone(session), facts.planned, request.force);
-    for (const { path } of facts.planned) {
-      const made = await makeDirectory(ctx, directoryOf(path));
-      if (made !== null) directories.push(made);
-    }
+    for (const { path } of facts.planned) await files.makeDirectory(directoryOf(path));
     for (const each of facts.planned) await writeCopy(ctx, session, files, each);
     await requireUnchanged(ctx, session, NOTHING);
     await files.publish(NOTHING);

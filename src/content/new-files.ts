@@ -69,13 +69,10 @@ async function nearestDirectory(ctx: Pick<Context, 'files'>, directory: string):
   return found || directory === '/' ? directory : nearestDirectory(ctx, directoryOf(directory) || '/');
 }
 
-/** The first directory that had to be made; null: all exist. Throws `check`. */
-export async function makeDirectory({ files }: Pick<Context, 'files'>, path: string): Promise<string | null> {
-  try {
-    return await files.makeDirectory(path, 0o700);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
+/** The directories down to this one that do not exist, each below the one before it. */
+async function missingDirectories(ctx: Pick<Context, 'files'>, path: string): Promise<readonly string[]> {
+  if (await ctx.files.stat(path).catch(unlessOurs)) return [];
+  return [...(await missingDirectories(ctx, directoryOf(path) || '/')), path];
 }
 
 function cannotWrite(path: string, error: unknown): KvmsnapError {
@@ -85,6 +82,8 @@ function cannotWrite(path: string, error: unknown): KvmsnapError {
 
 /** Files that a run has begun. */
 export interface NewFiles {
+  /** Makes the directory and those above it, if they do not exist. Throws `check`. */
+  makeDirectory(path: string): Promise<void>;
   /** Makes an unfinished file beside the path; `key` tells it from others in its directory. Throws `check`. */
   begin(path: string, key: string, bytes?: Uint8Array): Promise<string>;
   /**
@@ -94,7 +93,7 @@ export interface NewFiles {
   publish(nothing: string): Promise<void>;
   /** Records that the files are complete and of use. */
   settle(): Promise<void>;
-  /** Removes all of them, whatever they are called now. */
+  /** Removes all of them, whatever they are called now, and the directories that were made, unless there is something else in them. */
   discard(): Promise<void>;
 }
 
@@ -103,7 +102,16 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
   const id = basename(dirname(run.sockets));
   const begun: { readonly from: string; readonly path: string }[] = [];
   const named: string[] = [];
+  const directories: string[] = [];
   return {
+    async makeDirectory(path) {
+      const missing = await missingDirectories({ files }, path);
+      await run.noteDirectories(missing);
+      directories.push(...missing);
+      await files.makeDirectory(path, 0o700).catch((error: unknown) => {
+        throw cannotWrite(path, error);
+      });
+    },
     async begin(path, key, bytes = new Uint8Array()) {
       const from = join(dirname(path), `.kvmsnap-${id}-${key}.unfinished`);
       await run.note(from);
@@ -131,6 +139,7 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
     async discard() {
       for (const path of [...begun.map(({ from }) => from), ...named])
         await files.remove(path).catch(unlessOurs);
+      for (const path of directories.reverse()) await files.removeDirectory(path).catch(unlessOurs);
       await run.noteNamed([]);
     },
   };

@@ -1,16 +1,9 @@
 import { join, resolve } from 'node:path';
 import { measureCopy, whileServed } from '../content/copy.ts';
-import {
-  makeDirectory,
-  newFilesOf,
-  type Planned,
-  requireNew,
-  requireRoom,
-  writeCopy,
-} from '../content/new-files.ts';
+import { newFilesOf, type Planned, requireNew, requireRoom, writeCopy } from '../content/new-files.ts';
 import { requireUnchanged, type Session, withContent } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
-import { occupiedBytes, unlessOurs } from '../host/files.ts';
+import { occupiedBytes } from '../host/files.ts';
 import { readSnapshotXml } from '../libvirt/snapshots.ts';
 import { storedDefinition } from '../libvirt/xml/snapshot.ts';
 import { inText } from '../model/text.ts';
@@ -68,12 +61,7 @@ export async function exportSnapshot(
     );
     if (ctx.settings.dryRun) return showExportPlan(ctx, session, planned, to);
     ctx.onChange?.();
-    const made = await makeDirectory(ctx, to);
-    const written = await writeAll(ctx, session, planned, definition).catch(async (error) => {
-      // only if it is empty, and was not there before
-      if (made === to) await ctx.files.removeDirectory(to).catch(unlessOurs);
-      throw error;
-    });
+    const written = await writeAll(ctx, session, planned, to, definition);
     await showExport(ctx, session, written, to);
   });
 }
@@ -93,10 +81,12 @@ async function writeAll(
   ctx: Context,
   session: Session,
   planned: readonly Planned[],
+  to: string,
   definition: string,
 ): Promise<Written> {
   const files = newFilesOf(ctx, session.run);
   try {
+    await files.makeDirectory(to);
     for (const each of planned) await writeCopy(ctx, session, files, each);
     const xml = await readSnapshotXml(ctx.virsh, session.domain, session.snapshot.name, false);
     const stored = storedDefinition(xml);

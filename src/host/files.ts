@@ -39,7 +39,7 @@ export interface HostFiles {
   chmod(path: string, mode: number): Promise<void>;
   remove(path: string): Promise<void>;
   /** Makes a directory and those above it; the first that it had to make, or null if all exist. `mode`: of those that it makes. */
-  makeDirectory(path: string, mode: number): Promise<string | null>;
+  makeDirectory(path: string, mode: number): Promise<void>;
   /** Removes an empty directory. */
   removeDirectory(path: string): Promise<void>;
   /** Writes a finished file to its disk, and gives it another name in its directory; throws `EEXIST` if that name exists. */

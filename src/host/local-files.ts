@@ -59,7 +59,7 @@ export const createLocalFiles = (runStat: RunStat): HostFiles => ({
   },
   chmod: (path, mode) => chmod(path, mode),
   remove: (path) => rm(path),
-  makeDirectory: async (path, mode) => (await mkdir(path, { recursive: true, mode })) ?? null,
+  makeDirectory: async (path, mode) => void (await mkdir(path, { recursive: true, mode })),
   removeDirectory: (path) => rmdir(path),
   publish: publishFile,
 });

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { KvmsnapError } from '../errors.ts';
 import { isAlive, markOf, type ProcessMark, processesWith } from './process/running.ts';
@@ -22,6 +22,8 @@ export interface RunRecord {
   readonly files: readonly string[];
   /** Files with their final names that are of use only if the run is completed. */
   readonly named: readonly NamedFile[];
+  /** Directories that the run has made, each below the one before it. */
+  readonly directories: readonly string[];
 }
 
 export interface NamedFile {
@@ -39,6 +41,8 @@ export interface OwnRun {
   readonly sockets: string;
   /** Records a file that has to be removed if this run is killed. */
   note(file: string): Promise<void>;
+  /** Records directories, each below the one before it; they have to be removed if this run is killed and they are empty. */
+  noteDirectories(paths: readonly string[]): Promise<void>;
   /** Records which files have their final names, in place of those recorded before; none: the run does not need a record of them. */
   noteNamed(files: readonly NamedFile[]): Promise<void>;
   /**
@@ -59,7 +63,7 @@ export interface RunFiles {
   list(): Promise<readonly RunRecord[]>;
   /** Runs of this user that have ended, and have left named files. */
   abandoned(): Promise<readonly RunRecord[]>;
-  /** Removes the record of such a run. */
+  /** Removes the record of such a run, and its directories that are empty. */
   forget(run: RunRecord): Promise<void>;
 }
 
@@ -107,7 +111,10 @@ export function createRunFiles({ env, uid, pid, kill }: RunFilesOptions): RunFil
       }
       return found;
     },
-    forget: (run) => rm(directoryOf(own, run), { recursive: true, force: true }),
+    async forget(run) {
+      await removeEmpty(run.directories);
+      await rm(directoryOf(own, run), { recursive: true, force: true });
+    },
   };
 }
 
@@ -125,7 +132,7 @@ async function begin(all: string, facts: RunFacts, pid: number): Promise<OwnRun>
   // whatever the umask: other users see the hold, and only this one the data
   await chmod(directory, 0o755);
   await chmod(sockets, 0o700);
-  let record: RunRecord = { ...facts, owner: mark, files: [], named: [] };
+  let record: RunRecord = { ...facts, owner: mark, files: [], named: [], directories: [] };
   const save = async (changed: RunRecord) => {
     record = changed;
     await saveRecord(directory, record);
@@ -135,6 +142,7 @@ async function begin(all: string, facts: RunFacts, pid: number): Promise<OwnRun>
     sockets,
     note: (file) => save({ ...record, files: [...record.files, file] }),
     noteNamed: (named) => save({ ...record, named }),
+    noteDirectories: (paths) => save({ ...record, directories: [...record.directories, ...paths] }),
     async reachableBy(user) {
       const place = join(sockets, 'vm');
       await mkdir(place, { recursive: true });
@@ -170,8 +178,14 @@ async function cleanUp(all: string, kill: RunFilesOptions['kill']): Promise<void
     const record = await recordIn(directory);
     for (const file of record?.files ?? []) await rm(file, { force: true });
     // whether a VM uses the named files is known only later
-    if (!record || record.named.length === 0) await rm(directory, { recursive: true, force: true });
+    if (record && record.named.length > 0) continue;
+    await removeEmpty(record?.directories ?? []);
+    await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function removeEmpty(directories: readonly string[]): Promise<void> {
+  for (const path of [...directories].reverse()) await rmdir(path).catch(() => undefined);
 }
 
 const TOOLS: ReadonlySet<string> = new Set(['qemu-nbd', 'qemu-img']);
@@ -204,13 +218,13 @@ const entries = (directory: string): Promise<string[]> => readdir(directory).cat
 export function parseRecord(text: string): RunRecord | null {
   try {
     const record = JSON.parse(text) as RunRecord;
-    const { named = [] } = record; // a record of an older kvmsnap has none
+    const { named = [], directories = [] } = record; // a record of an older kvmsnap has none
     const marks = named.flatMap(({ path, mark }) => [path, mark]);
     const { command, vmUuid, snapshot, owner, files } = record;
-    const texts = [command, vmUuid, snapshot, owner.startTicks, ...files, ...marks];
+    const texts = [command, vmUuid, snapshot, owner.startTicks, ...files, ...directories, ...marks];
     const numbers = [owner.id, record.sinceSeconds];
     const isOne = texts.every((each) => typeof each === 'string') && numbers.every(Number.isFinite);
-    return isOne ? { ...record, named } : null;
+    return isOne ? { ...record, named, directories } : null;
   } catch {
     return null;
   }

@@ -186,7 +186,8 @@ describe('nothing is cloned', () => {
 
   test('if libvirt refuses the definition, or defines another VM: the files are removed', async () => {
     movedOn();
-    const to = fresh();
+    const above = fresh();
+    const to = join(above, 'a');
     replaceCommand(
       '/usr/bin/virsh',
       (
@@ -195,7 +196,7 @@ describe('nothing is cloned', () => {
         sed -i "s/test-vdb/other/" "$(echo "$*" | sed 's/.*define //')" ;; esac\nexec '${original}' "$@"\n`,
     );
     expect((await refused('clone', 'web', 's1', 'test', '--to', to)).exitCode).toBe(1);
-    expect([existsSync(to), vms()]).toEqual([false, ['web']]);
+    expect([existsSync(above), vms()]).toEqual([false, ['web']]);
     writeFileSync(join(scratch, 'swap'), '');
     const { message } = await refused('clone', 'web', 's1', 'test', '--to', to);
     expect(message).toMatch(/its disk vdb is .*other.*it was removed again/);
@@ -243,8 +244,17 @@ describe('killed in the middle', () => {
     const before = fingerprint(vm);
     const to = fresh();
     const [vda, vdb] = ['test-vda.qcow2', 'test-vdb.qcow2'] as const;
-    await killed(to, '/usr/bin/qemu-img', '[ "$1" != compare ] || stop');
-    expect([files(to).length, vms()]).toEqual([1, ['web']]);
+    const deep = join(to, 'a', 'b');
+    await killed(deep, '/usr/bin/qemu-img', '[ "$1" != compare ] || stop');
+    expect([files(deep).length, vms()]).toEqual([1, ['web']]);
+    await succeed('export', 'web', 's1', fresh(), '--disk', 'vda');
+    expect(existsSync(to)).toBe(false);
+    await killed(deep, '/usr/bin/virsh', 'case "$*" in *define*.xml) stop;; esac');
+    // with a file of somebody else, only what is empty
+    writeFileSync(join(to, 'other'), 'mine');
+    await succeed('export', 'web', 's1', fresh(), '--disk', 'vda');
+    expect(files(to)).toEqual(['other']);
+    rmSync(to, { recursive: true });
     await killed(to, '/usr/bin/virsh', 'case "$*" in *define*.xml) stop;; esac');
     expect([files(to), vms()]).toEqual([[vda, vdb], ['web']]);
     // with a change by somebody else it is his
