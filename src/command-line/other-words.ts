@@ -43,11 +43,11 @@ export const VIRSH_COMMANDS: ReadonlyMap<string, OtherWord> = new Map([
 /** Words of everyday language, without those that mean something else in virsh, such as `destroy`. */
 export const EVERYDAY_WORDS: ReadonlyMap<string, OtherWord> = new Map([
   ...all('version', taken(['--version'])),
-  ...all('snapshots history log vms domains overview', taken(['list'])),
+  ...all('snapshots log vms domains overview', taken(['list'])),
   ...all('tree', taken(['list', '--tree'])),
   ...all('show status state view inspect', taken(['list'], ['info'])),
   ...all('du df size usage', taken(['space'])),
-  ...all('verify doctor health', taken(['check'])),
+  ...all('doctor health', taken(['check'])),
   ...all('man topics', taken(['help'])),
   ...all('restore rollback roll-back undo goto apply load loadvm', told(['revert'])),
   ...all('remove del erase drop discard unlink delvm', told(['delete'])),

@@ -221,7 +221,7 @@ const NO_HOOKS = { hooks: [], unwell: [] };
 async function createdBy(
   ctx: Context,
   reading: DomainReading,
-  taken: Taken & Pick<Created, 'heldMilliseconds'>,
+  taken: Taken & Pick<Created, 'heldMilliseconds' | 'isFrozen'>,
 ): Promise<Begun> {
   const { withMemoryFiles } = await import('../vm/memory-sizes.ts');
   const [snapshot = null] = taken.snapshot ? await withMemoryFiles(ctx, reading.uri, [taken.snapshot]) : [];
@@ -231,12 +231,13 @@ async function createdBy(
 
 const begun = (
   reading: DomainReading,
-  taken: Taken & Pick<Created, 'heldMilliseconds'>,
+  taken: Taken & Pick<Created, 'heldMilliseconds' | 'isFrozen'>,
   snapshot: Created['snapshot'],
 ): Begun => ({
   ...{ name: taken.name, snapshot, planned: null },
   leftPaused: isLeftPaused(reading, taken),
   heldMilliseconds: taken.heldMilliseconds ?? null,
+  isFrozen: taken.isFrozen ?? false,
 });
 
 /** The same, after the prune that follows by keep rules. */

@@ -42,6 +42,8 @@ export interface Created {
   readonly leftPaused?: boolean;
   /** With `--together`: for how long its guest may have stood; null if it did not run. */
   readonly heldMilliseconds?: number | null;
+  /** Whether its guest agent has frozen it for that time; otherwise it was paused. */
+  readonly isFrozen?: boolean;
 }
 
 export type CreateResult = DomainOutcome<Created>;
@@ -125,12 +127,12 @@ const PRUNED: Column<CreateResult> = {
 /** Columns that came with later versions are last. */
 const CSV = [VM, NAME, CREATED, STATE, VM_STATE, RESULT, KIND, MEMORY, ERROR, PRUNED];
 
-const takenWords = ({ leftPaused = false, heldMilliseconds = null }: Created): string =>
+const takenWords = ({ leftPaused = false, heldMilliseconds = null, isFrozen = false }: Created): string =>
   leftPaused
     ? 'taken, left paused'
     : heldMilliseconds === null
       ? 'taken'
-      : `taken, held ${(Math.ceil(heldMilliseconds / 100) / 10).toFixed(1)} s`;
+      : `taken, ${isFrozen ? 'frozen' : 'paused'} ${(Math.ceil(heldMilliseconds / 100) / 10).toFixed(1)} s`;
 
 /** Shows the results of all VMs. Throws what the run ends with if something failed. */
 export async function report(

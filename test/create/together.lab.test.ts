@@ -115,7 +115,7 @@ test('a revert lets the guest run from that moment; paused and shut off VMs stay
   defineVm({ name: 'off', disks: [{ size: '8M' }] });
   const { stdout } = await succeed(...together('s1', '--vm', 'off'));
   expect(stdout).toMatch(
-    /^app .* running .*taken, held \d+\.\d s\ndb .* paused .*taken\noff .* shut off .*taken\n$/m,
+    /^app .* running .*taken, paused \d+\.\d s\ndb .* paused .*taken\noff .* shut off .*taken\n$/m,
   );
   const then = count(app);
   expect(state(db)).toBe('paused');

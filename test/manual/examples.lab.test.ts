@@ -35,7 +35,7 @@ function normal(text: string): string {
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)/g, 'TIME')
       .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, 'TIME')
       .replace(/\b\d+ (s|min) ago/g, 'AGE')
-      .replace(/held \d+\.\d s/g, 'held SECONDS s')
+      .replace(/taken, paused \d+\.\d s/g, 'taken, paused SECONDS s')
       .replace(/clock is now \d+ s behind/g, 'clock is now AGE behind')
       .replace(/\b\d{8}T\d{6}Z/g, 'STAMP')
       .replace(/\b\d{4}-\d\d(-\d\d)?\b|\b\d{4}-W\d\d\b/g, 'PERIOD')

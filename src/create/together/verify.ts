@@ -57,7 +57,11 @@ export async function verifyTogether(
           ? [
               [
                 taken.vm.domain.uuid,
-                { ...taken, heldMilliseconds: end.ends[i]?.heldMilliseconds ?? null },
+                {
+                  ...taken,
+                  heldMilliseconds: end.ends[i]?.heldMilliseconds ?? null,
+                  isFrozen: end.ends[i]?.member.holding === 'frozen',
+                },
               ] as const,
             ]
           : [],
