@@ -197,6 +197,9 @@ describe('vms', () => {
   });
 });
 
+/** The hint that ends with the line to paste. */
+const meaning = (name: string, line: string): string => `did you mean ${name}?\n        kvmsnap ${line}\n`;
+
 describe('a typing slip', () => {
   let centos: Vm;
 
@@ -210,21 +213,29 @@ describe('a typing slip', () => {
 
   test.each(
     share(4, [
-      [['list', 'cetos7-1'], 'no such VM: cetos7-1', 'did you mean centos7-1?'],
-      [['current', 'CENTOS7-1'], 'no such VM: CENTOS7-1', 'did you mean centos7-1?'],
-      [['info', 'centos7-1.qcow2'], 'no such VM: centos7-1.qcow2', 'did you mean centos7-1?'],
-      [['revert', 'debain-12', 's1'], 'no such VM: debain-12', 'did you mean debian-12?'],
+      [['list', 'cetos7-1'], 'no such VM: cetos7-1', meaning('centos7-1', 'list centos7-1')],
+      [['current', 'CENTOS7-1'], 'no such VM: CENTOS7-1', meaning('centos7-1', 'current centos7-1')],
+      [['info', 'centos7-1.qcow2'], 'no such VM: centos7-1.qcow2', meaning('centos7-1', 'info centos7-1')],
+      [['revert', 'debain-12', 's1'], 'no such VM: debain-12', meaning('debian-12', 'revert debian-12 s1')],
       [
         ['delete', 'quite different', 's1'],
         "'quite different'",
         isSystemLab ? 'the VMs are ' : 'this is qemu:///session, the VMs of one user',
       ],
-      [['info', 'centos7-1', 'snapshot1'], 'has no snapshot snapshot1', 'did you mean snapshot-1?'],
-      [['revert', 'centos7-1', 'snapshto-1'], 'has no snapshot snapshto-1', 'did you mean snapshot-1?'],
+      [
+        ['info', 'centos7-1/snapshot1'],
+        'has no snapshot snapshot1',
+        meaning('snapshot-1', 'info centos7-1/snapshot-1'),
+      ],
+      [
+        ['revert', '--yes', 'centos7-1', 'snapshto-1'],
+        'has no snapshot snapshto-1',
+        meaning('snapshot-1', 'revert centos7-1 snapshot-1'),
+      ],
       [
         ['delete', 'centos7-1', 'before-upgrade'],
         'no snapshot before-upgrade',
-        "did you mean 'before upgrade'?",
+        meaning("'before upgrade'", "delete centos7-1 'before upgrade'"),
       ],
       [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'it has '],
       [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
