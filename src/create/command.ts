@@ -31,7 +31,7 @@ const withBasics = <Args extends unknown[], Values extends OptionValues>(command
     command
       .optionsGroup(THE_SNAPSHOT)
       .option('-d, --description <text>', 'set the description of the snapshot')
-      .option('--force', 'override advisory checks (free space, no way back)')
+      .option('--force', 'override advisory checks (kvmsnap help reference)')
       .addOption(
         new MeantOption('--before <program>', 'file', 'run this first; if it fails, take no snapshot'),
       )

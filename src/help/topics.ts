@@ -21,6 +21,7 @@ export const TOPIC_WORDS: Readonly<Record<string, readonly string[]>> = {
   'several-hosts': ['host', 'hosts', 'ssh', 'remote'],
   scripting: ['script', 'scripts', 'json', 'csv', 'yes', 'terminal'],
   'moving-vms': ['move', 'migrate', 'migration', 'rename'],
+  reference: ['force', 'advisory'],
   'tab-completion': ['tab', 'bash', 'zsh', 'fish'],
   'from-virsh': ['virsh'],
   permissions: ['root', 'sudo', 'libvirt', 'raw', 'connect'],
