@@ -51,7 +51,7 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'taking-out',
-    summary: 'copy or read the disks of a snapshot',
+    summary: 'copy, read or clone the disks of a snapshot',
     load: () => import('../manual/taking-out.md'),
   },
   {

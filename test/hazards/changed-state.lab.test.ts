@@ -65,7 +65,7 @@ const CHANGES: readonly {
   },
 ];
 
-hazard(41, 'revert after the file of the state was put back by hand and written to', async () => {
+hazard(41, 'revert after the VM was set to use the file of the state and wrote to it', async () => {
   const make = (name: string): Vm => {
     const vm = defineVm({ name, disks: [{ size: '8M' }] });
     writePattern(pathOf(vm), EARLY, 0, MiB);
@@ -89,7 +89,7 @@ hazard(41, 'revert after the file of the state was put back by hand and written 
 
 hazard(
   41,
-  'revert after the file of the state was put back by hand, written to, and taken out again',
+  'revert after the VM was set to use the file of the state, wrote to it, and was set back to its overlay',
   async () => {
     const make = async (name: string): Promise<Vm> => {
       const vm = defineVm({ name, disks: [{ size: '8M' }] });

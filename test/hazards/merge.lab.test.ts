@@ -75,7 +75,7 @@ async function killQemuIn(vm: Vm, deleted: string, into: string): Promise<boolea
   return true;
 }
 
-hazard(40, 'QEMU dies while an external snapshot is merged, and it is reverted to', async () => {
+hazard(40, 'revert to an external snapshot during whose merge QEMU died', async () => {
   const [twin, vm] = [layered('twin', 'e2'), layered('web-1', 'e2')];
   for (const one of [twin, vm]) start(one);
   if (!(await killQemuIn(twin, 'e2', fileOf(twin, 'e1')))) {
@@ -106,7 +106,7 @@ hazard(40, 'QEMU dies while an external snapshot is merged, and it is reverted t
 
 hazard(
   40,
-  'QEMU dies while the oldest external snapshot is merged, which libvirt does not mark',
+  'revert to the oldest external snapshot, during whose merge QEMU died (libvirt does not mark it)',
   async () => {
     const [twin, vm] = [layered('twin', 'e1'), layered('web-1', 'e1')];
     for (const one of [twin, vm]) start(one);
