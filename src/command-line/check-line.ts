@@ -3,6 +3,7 @@ import type { MonitoringFormat, OutputFormat } from '../run/context.ts';
 import { isNeeded, meaningOf } from './meaning.ts';
 import { seeHelp } from './see-help.ts';
 import type { Verb } from './verb.ts';
+import { missingArgument } from './wrong-value.ts';
 
 /** Checks of a command line that commander accepts. */
 
@@ -108,7 +109,11 @@ function checkMissing(verb: Verb): void {
   const isPaired = [given[0], ...snapshots].some((word) => typeof word === 'string' && word.includes('/'));
   const missing = known.filter(isNeeded)[given.length + (isPaired ? 1 : 0)];
   if (missing)
-    throw new KvmsnapError('usage', `missing required argument '${missing.name()}'`, seeHelp(verb.name()));
+    throw new KvmsnapError(
+      'usage',
+      missingArgument(missing.name(), missing.description),
+      seeHelp(verb.name()),
+    );
 }
 
 /** Values that virsh takes as a further argument: the option that kvmsnap has for them, and the hint. */

@@ -25,7 +25,7 @@ export function usageError(thrown: Thrown, program: AnyCommand, { operand }: Spo
   const [, text = '', suggestion] =
     /^(?:error: )?(.*?)(?:\n\(Did you mean ([^\n]*)\?\))?$/s.exec(thrown.message) ?? [];
   const { says: original, hint } = splitHint(text);
-  const says = inPlainWords(original);
+  const says = inPlainWords(original, command?.registeredArguments);
   const [, option] = thrown.code === 'commander.unknownOption' ? (/'(.+)'$/s.exec(says) ?? []) : [];
   const meant =
     hint ??

@@ -1,3 +1,5 @@
+import type { AnyCommand } from './commander.ts';
+
 /** What is said about a wrong value on a command line or in a policy, in place of commander's own sentences. */
 
 /** What is wrong with the value of an option; `flags` as in help, such as `-o, --output <format>`, `why` as of `unfit`. */
@@ -7,8 +9,15 @@ export const wrongValue = (flags: string, value: string, why: string): string =>
 /** That an option was given without its value. */
 export const missingValue = (flags: string): string => `${longOf(flags)} needs a value`;
 
-/** The sentence of commander in plain words; one that is not about a value is returned as it is. */
-export function inPlainWords(message: string): string {
+/** That a required argument was not given; `description` as in help. */
+export const missingArgument = (name: string, description: string): string =>
+  `<${name}> is missing: ${description}`;
+
+/** The sentence of commander in plain words; one that is not about a value or an argument is returned as it is. */
+export function inPlainWords(message: string, known: AnyCommand['registeredArguments'] = []): string {
+  const [, needed] = /^missing required argument '([^']*)'$/.exec(message) ?? [];
+  const argument = known.find((each) => each.name() === needed);
+  if (argument !== undefined) return missingArgument(argument.name(), argument.description);
   const [, missing] = /^option '([^']*)' argument missing$/.exec(message) ?? [];
   if (missing !== undefined) return missingValue(missing);
   const [, flags, value = '', why = ''] =

@@ -1,3 +1,4 @@
+import { missingArgument } from '../command-line/wrong-value.ts';
 import { registerSnapshot } from '../describe/register.ts';
 import { KvmsnapError } from '../errors.ts';
 import { readUserFile } from '../host/user-files.ts';
@@ -32,7 +33,7 @@ export async function loadHistory(
   { map = [], securityInfo }: HistoryOptions,
 ): Promise<void> {
   if (file === undefined)
-    throw new KvmsnapError('usage', "missing required argument 'file'", {
+    throw new KvmsnapError('usage', missingArgument('file', 'the file to load; - reads stdin'), {
       hint: 'kvmsnap history load VM FILE',
     });
   if (securityInfo) throw new KvmsnapError('usage', '--security-info needs history save');

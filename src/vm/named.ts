@@ -79,7 +79,8 @@ export async function withOneNamed(
       'usage',
       `only one VM can be named here, not ${allInText(named.map(({ vm }) => vm))}`,
     );
-  if (needsName && names.length === 0) throw new KvmsnapError('usage', "missing required argument 'name'");
+  if (needsName && names.length === 0)
+    throw new KvmsnapError('usage', '<name> is missing: name of the snapshot');
   if (paired && others !== null) throw withOthers(others);
   try {
     await act(vm, names);

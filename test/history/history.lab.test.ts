@@ -170,7 +170,7 @@ describe('nothing is registered', () => {
     share(3, [
       ['no such file', ['load', 'web', '/no/such/file'], /cannot read the file of history load/],
       ['another file', ['load', 'web', '/etc/hostname'], /was not written by kvmsnap history save/],
-      ['no file', ['load', 'web'], /missing required argument 'file'/],
+      ['no file', ['load', 'web'], /<file> is missing/],
       ['a file to save in', ['save', 'web', 'file'], /history save prints to stdout/],
       ['an unknown action', ['restore', 'web'], /expected save or load/],
       [

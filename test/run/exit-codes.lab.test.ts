@@ -67,7 +67,7 @@ const FAILURES: readonly Failure[] = [
       tells: /kvmsnap delete/,
     },
     { cause: 'an unknown option', args: ['list', '--tre'], tells: /did you mean --tree/ },
-    { cause: 'a missing argument', args: ['create-as', 'web'], tells: /missing required argument 'name'/ },
+    { cause: 'a missing argument', args: ['create-as', 'web'], tells: /<name> is missing/ },
     { cause: 'one argument too many', args: ['current', 'web', 'x'], tells: /too many arguments/ },
     {
       cause: 'a name that cannot be',

@@ -147,7 +147,7 @@ describe('before the command', () => {
         ['web', '--', 'no-such-program'],
         /there is no program 'no-such-program'/,
       ],
-      ['no command', ['web'], /missing required argument 'command'/],
+      ['no command', ['web'], /<command> is missing/],
       ['an option without --', ['web', 'ls', '-l'], /unknown option '-l'/],
       ['a time limit', ['web', '--timeout', '5', ...touch], /--timeout cannot be combined with try/],
       ['JSON', ['web', '--json', ...touch], /try prints nothing on stdout/],
