@@ -95,7 +95,11 @@ export const TOPICS: readonly Topic[] = [
     summary: 'a module for Ansible, and playbooks',
     load: () => import('../manual/ansible.md'),
   },
-  { name: 'scripting', summary: 'exit codes, JSON, CSV', load: () => import('../manual/scripting.md') },
+  {
+    name: 'scripting',
+    summary: 'questions, exit codes, JSON, CSV',
+    load: () => import('../manual/scripting.md'),
+  },
   { name: 'fixing', summary: 'check, and check --fix', load: () => import('../manual/fixing.md') },
   {
     name: 'other-tools',
