@@ -3,6 +3,7 @@ import { type NewFiles, newFilesOf, requireNew, requireRoom, writeCopy } from '.
 import { NVRAM } from '../content/nvram.ts';
 import { requireUnchanged, type Session, withContent } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
+import { unlessOurs } from '../host/files.ts';
 import { elementXml } from '../libvirt/xml/change.ts';
 import { nameProblem } from '../model/names.ts';
 import { directoryOf } from '../model/paths.ts';
@@ -85,8 +86,13 @@ const clone = (
   consent: skip('it changes nothing that exists'),
   async prepare(ctx, facts) {
     await requireRoom(ctx, cannotClone(session), facts.planned, request.force);
-    for (const { path } of facts.planned) await files.makeDirectory(directoryOf(path));
-    for (const each of facts.planned) await writeCopy(ctx, session, files, each);
+    // QEMU has to reach the files in it
+    for (const { path } of facts.planned) await files.makeDirectory(directoryOf(path), 0o711);
+    for (const each of facts.planned) {
+      const copy = await writeCopy(ctx, session, files, each);
+      // libvirt with dynamic_ownership = 0 does not make it QEMU's own; only root can give files away
+      await ctx.files.giveLike(copy, each.part.path).catch(unlessOurs);
+    }
     await requireUnchanged(ctx, session, NOTHING);
     await files.publish(NOTHING);
     // in the directory of the run: the next one finds a virsh that still defines the VM by its command line

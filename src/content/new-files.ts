@@ -82,8 +82,8 @@ function cannotWrite(path: string, error: unknown): KvmsnapError {
 
 /** Files that a run has begun. */
 export interface NewFiles {
-  /** Makes the directory and those above it, if they do not exist. Throws `check`. */
-  makeDirectory(path: string): Promise<void>;
+  /** Makes the directory and those above it, if they do not exist. Throws `check`. `mode`: of those that it makes. */
+  makeDirectory(path: string, mode: number): Promise<void>;
   /** Makes an unfinished file beside the path; `key` tells it from others in its directory. Throws `check`. */
   begin(path: string, key: string, bytes?: Uint8Array): Promise<string>;
   /**
@@ -104,13 +104,16 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
   const named: string[] = [];
   const directories: string[] = [];
   return {
-    async makeDirectory(path) {
+    async makeDirectory(path, mode) {
       const missing = await missingDirectories({ files }, path);
       await run.noteDirectories(missing);
       directories.push(...missing);
-      await files.makeDirectory(path, 0o700).catch((error: unknown) => {
+      try {
+        await files.makeDirectory(path, mode);
+        for (const each of missing) await files.chmod(each, mode);
+      } catch (error) {
         throw cannotWrite(path, error);
-      });
+      }
     },
     async begin(path, key, bytes = new Uint8Array()) {
       const from = join(dirname(path), `.kvmsnap-${id}-${key}.unfinished`);
@@ -145,16 +148,17 @@ export function newFilesOf({ files }: Pick<Context, 'files'>, run: OwnRun): NewF
   };
 }
 
-/** Copies a disk into a new file, and compares the two. Throws `refused` for a copy that failed or differs. */
+/** Copies a disk into a new file, compares the two, and returns its unfinished name. Throws `refused` for a copy that failed or differs. */
 export async function writeCopy(
   ctx: Context,
   session: Session,
   files: NewFiles,
   { part, path, format, compress, neededBytes }: Planned,
-): Promise<void> {
+): Promise<string> {
   const copy = { path: await files.begin(path, part.target), format, compress };
   const label = `disk ${part.target}`;
   await whileServed(ctx, session, part, (disk) => copyDisk(ctx, disk, copy, label, neededBytes));
   // by another server, which has kept nothing of the image in its memory
   await whileServed(ctx, session, part, (disk) => verifyCopy(ctx, disk, copy, label));
+  return copy.path;
 }

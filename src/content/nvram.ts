@@ -1,5 +1,7 @@
+import { KvmsnapError } from '../errors.ts';
 import { unlessOurs } from '../host/files.ts';
 import { attributeAt, type Element, textAt } from '../libvirt/xml/element.ts';
+import { readOwn } from '../qemu/own-reader.ts';
 import { readTagEntries } from '../qemu/tag-entries.ts';
 import type { Context } from '../run/context.ts';
 import { entriesNamed, type Part } from './facts.ts';
@@ -24,9 +26,16 @@ export async function readNvram(ctx: Context, { snapshot }: Session, stored: Ele
     path,
     chain,
     tagId: tag?.id ?? null,
-    diskBytes: found.sizeBytes,
+    diskBytes: format === 'qcow2' ? await virtualBytes(ctx, path) : found.sizeBytes,
     mark: found.stamp,
   };
+}
+
+/** The size of what a qcow2 file contains. Throws `check`. */
+async function virtualBytes({ files }: Context, path: string): Promise<number> {
+  const own = await readOwn(files, path, 'qcow2');
+  if (own !== null && typeof own === 'object') return own.image.virtualBytes;
+  throw new KvmsnapError('check', `the NVRAM in ${path} is not a qcow2 image that can be read`);
 }
 
 /** Where the definition keeps the NVRAM of its firmware; null: none, or the path is not known yet. */

@@ -86,7 +86,7 @@ async function writeAll(
 ): Promise<Written> {
   const files = newFilesOf(ctx, session.run);
   try {
-    await files.makeDirectory(to);
+    await files.makeDirectory(to, 0o700);
     for (const each of planned) await writeCopy(ctx, session, files, each);
     const xml = await readSnapshotXml(ctx.virsh, session.domain, session.snapshot.name, false);
     const stored = storedDefinition(xml);

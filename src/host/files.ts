@@ -37,8 +37,10 @@ export interface HostFiles {
   /** Opens a new file for writing it in pieces; throws `EEXIST` if the file exists. */
   create(path: string, mode: number): Promise<GrowingFile>;
   chmod(path: string, mode: number): Promise<void>;
+  /** Gives a file the owner and the group of another one, and the group the rights to read and to write that it has there. */
+  giveLike(path: string, other: string): Promise<void>;
   remove(path: string): Promise<void>;
-  /** Makes a directory and those above it; the first that it had to make, or null if all exist. `mode`: of those that it makes. */
+  /** Makes a directory and those above it. `mode`: of those that it makes, as far as the umask allows. */
   makeDirectory(path: string, mode: number): Promise<void>;
   /** Removes an empty directory. */
   removeDirectory(path: string): Promise<void>;

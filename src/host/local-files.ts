@@ -2,6 +2,7 @@ import { type BigIntStats, constants, readSync, type Stats } from 'node:fs';
 import {
   access,
   chmod,
+  chown,
   type FileHandle,
   link,
   mkdir,
@@ -58,6 +59,11 @@ export const createLocalFiles = (runStat: RunStat): HostFiles => ({
     return { append: (bytes) => file.writeFile(bytes), close: () => file.close() };
   },
   chmod: (path, mode) => chmod(path, mode),
+  giveLike: async (path, other) => {
+    const { uid, gid, mode } = await stat(other);
+    await chown(path, uid, gid);
+    await chmod(path, 0o600 | (mode & 0o060));
+  },
   remove: (path) => rm(path),
   makeDirectory: async (path, mode) => void (await mkdir(path, { recursive: true, mode })),
   removeDirectory: (path) => rmdir(path),

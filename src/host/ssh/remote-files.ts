@@ -63,6 +63,7 @@ export function createRemoteFiles(connection: Connection): HostFiles {
     removeDirectory: (path) => change(`rmdir -- ${shellWord(path)}`),
     // only commands that take no hosts use these
     create: unsupported,
+    giveLike: unsupported,
     makeDirectory: unsupported,
     publish: unsupported,
   };
