@@ -27,7 +27,7 @@ interface Agreed extends Consented {
   readonly shares: ReadonlyMap<string, Share>;
 }
 
-/** Asks on a terminal; in a script, requires `--yes` if a pattern or `--children` selects what is deleted. */
+/** Asks on a terminal; in a script, requires `--yes` if a pattern, `--children` or `--group` selects what is deleted. */
 export async function consentToDeletion(
   ctx: Context,
   selection: Selection,
@@ -39,7 +39,7 @@ export async function consentToDeletion(
     return selected;
   };
   const first = await select(ctx);
-  const mustConsent = !first.single || wanted.scope !== 'only';
+  const mustConsent = !first.single || wanted.scope !== 'only' || wanted.allOrNone === true;
   if (!isAsked(ctx, mustConsent) && !wanted.allOrNone) return { selected: first, shares: null };
   const load = async (ctx: Context, selected: Targets): Promise<Agreed> => {
     const shares = await shareOut(ctx, selected, wanted);

@@ -29,7 +29,7 @@ const withOptions = (verb: Verb) =>
         new MeantOption(
           '--set <policy>',
           'policy-choice',
-          'take part only in runs with this policy (none: in no run)',
+          'take part only in runs with this policy (none: with no policy)',
         ).argParser(parsePolicyName),
       )
       .option('--unset', 'take part in runs with any policy (the default)')

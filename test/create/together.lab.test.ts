@@ -168,6 +168,9 @@ test('revert --group and delete --group take all of them, or none', async () => 
   virsh('snapshot-delete', '--metadata', '--domain', db.uuid, '--snapshotname', name);
   expect(await fail(4, 'revert', '--group', name, '--yes')).toContain('db no longer has the snapshot');
   expect(bytes(app)).toEqual([NOW]);
+  // also of one VM that is left, a group is deleted only with consent
+  await fail(10, 'delete', '--group', name);
+  expect(tagNames(app)).toEqual([[name]]);
   expect((await succeed('delete', '--group', name, '--yes')).stderr).toContain(
     'db no longer has the snapshot',
   );
