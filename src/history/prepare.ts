@@ -1,6 +1,6 @@
 import { KvmsnapError } from '../errors.ts';
 import { unlessOurs } from '../host/files.ts';
-import { withIdentity, withPaths } from '../libvirt/xml/snapshot.ts';
+import { registrable, withIdentity, withPaths } from '../libvirt/xml/snapshot.ts';
 import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
 import { type DiskImage, type Images, tagsNamed } from '../model/image.ts';
 import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
@@ -37,7 +37,7 @@ export async function prepareEntries(
   const entries: Entry[] = [];
   for (const { name, xml: saved } of snapshots) {
     const before = parseWholeSnapshot(name, saved);
-    const xml = withIdentity(withPaths(saved, movedPaths(pathsOf(before), moves)), vm.domain);
+    const xml = registrable(withIdentity(withPaths(saved, movedPaths(pathsOf(before), moves)), vm.domain));
     const wanted = parseWholeSnapshot(name, xml);
     const isRegistered = isKnown(vm, wanted);
     if (!isRegistered) missing.push(...(await missingOf(ctx, vm, wanted, entries)));

@@ -6,7 +6,7 @@ import type { VirshCommand } from './batch.ts';
 import type { Virsh } from './virsh.ts';
 import { virshFailure } from './virsh-error.ts';
 import { withStoredVolumePaths } from './volumes.ts';
-import { createSnapshotParser } from './xml/snapshot.ts';
+import { createSnapshotParser, registrable } from './xml/snapshot.ts';
 
 /** Reads snapshots by their names, of one VM or of many. */
 
@@ -16,8 +16,8 @@ export function dumpCommand(uuid: string, name: string): VirshCommand {
 }
 
 /**
- * A snapshot's XML as libvirt has it, with a line feed at its end. `secrets`: with what libvirt hides otherwise
- * (passwords of displays). Throws virsh's error if there is no such snapshot.
+ * A snapshot's XML as libvirt has it and can register it again, with a line feed at its end. `secrets`: with what libvirt hides
+ * otherwise (passwords of displays). Throws virsh's error if there is no such snapshot.
  */
 export async function readSnapshotXml(
   virsh: Virsh,
@@ -29,7 +29,7 @@ export async function readSnapshotXml(
   const { texts, stderr } = await virsh.read([command]);
   const [xml] = texts;
   if (!xml) throw virshFailure(`cannot read the snapshot ${inText(name)} of ${inText(vm)}`, stderr);
-  return xml;
+  return registrable(xml);
 }
 
 /** A snapshot that libvirt lists but does not describe. */

@@ -139,6 +139,23 @@ export function withDescription(xml: string, description: string | null): string
   return without.replace(/<\/name>/, (end) => `${end}${element}`) + xml.slice(start);
 }
 
+/**
+ * The same document in a form that libvirt registers: it refuses what it has printed itself about a floppy drive without a medium
+ * ("must use snapshot mode 'internal'", 7.0 to 12.8), and adds the same again if that is missing.
+ */
+export function registrable(xml: string): string {
+  const start = definitionStart(xml);
+  const drives = (diskElements(xml.slice(start)).match(/<disk .*?<\/disk>/gs) ?? [])
+    .filter((disk) => disk.includes("device='floppy'") && !disk.includes('<source'))
+    .flatMap((disk) => /<target dev='([^']*)'/.exec(disk)?.[1] ?? []);
+  return (
+    drives.reduce(
+      (own, target) => own.replace(new RegExp(` *<disk name='${target}' snapshot='no'/>\n`), ''),
+      xml.slice(0, start),
+    ) + xml.slice(start)
+  );
+}
+
 /** The same document with another state, such as `running`. The first one is that of the snapshot: a description cannot contain a raw `<`. */
 export const withState = (xml: string, state: string): string =>
   xml.replace(/<state>[^<]*<\/state>/, `<state>${state}</state>`);
