@@ -27,6 +27,7 @@ import { tellRevert } from './announce.ts';
 import { revertConsequences, revertNeedsForce, stateAfterRevert } from './consequences.ts';
 import { readOverlayTargets, withFreeNames } from './overlay-names.ts';
 import type { RevertFacts } from './rules/facts.ts';
+import { filesOpened } from './rules/opened-files.ts';
 import { REVERT_RULES } from './rules/table.ts';
 import { writtenByRevert } from './rules/write.ts';
 import { readStates } from './state-files.ts';
@@ -211,7 +212,10 @@ export async function readRevertFacts(
     imagesRead.then((read) => readStates(ctx, vm, snapshot, read)),
     readOverlayTargets(ctx, uri, snapshot),
     known ??
-      imagesRead.then((read) => readImageUsers(ctx, vm, { more: [...read.values()].flatMap(chainPaths) })),
+      imagesRead.then((read) => {
+        const opened = filesOpened(snapshot, stored).map(({ path }) => path);
+        return readImageUsers(ctx, vm, { more: [...[...read.values()].flatMap(chainPaths), ...opened] });
+      }),
     readWriteObstacles(
       ctx,
       uri,

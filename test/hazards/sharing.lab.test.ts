@@ -3,10 +3,11 @@ import { symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, expect } from 'vitest';
 import { tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { libvirtVersion } from '../lab/version.ts';
 import { tags } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { byteIn, NOW, succeed, THEN, take, write } from '../scene/steps.ts';
-import { cleanUp, defineVm, domainXml, pathOf, start, type Vm } from '../scene/vm.ts';
+import { cleanUp, defineVm, domainXml, pathOf, start, state, type Vm } from '../scene/vm.ts';
 import { hazard } from './promise/promise.ts';
 import { refusesAll } from './promise/refusing.ts';
 
@@ -167,5 +168,34 @@ hazard(39, 'revert that removes an overlay that another VM uses', async () => {
   return {
     virsh: isWhole(twin) ? 'works' : `the other VM cannot start any more, exit ${code}`,
     kvmsnap: words,
+  };
+});
+
+hazard(39, 'revert of a running VM that had a medium which another VM writes to now', async () => {
+  const [twin, ours] = twins((name) => {
+    const vm = defineVm({
+      name,
+      boot: 'counter',
+      disks: [small, { size: '4M', format: 'raw', device: 'cdrom', readonly: true }],
+    });
+    start(vm);
+    take(vm, 's1');
+    virsh('change-media', vm.uuid, 'hda', '--eject', '--live', '--config');
+    const medium = { source: pathOf(vm, 1), format: 'raw' };
+    start(defineVm({ name: `${name}-other`, disks: [medium] }));
+    return vm;
+  });
+  const code = raw('snapshot-revert', twin, 's1');
+  const isLost = state(twin) !== 'running';
+  if (libvirtVersion === '7.0') {
+    await succeed('revert', 'web-1', 's1');
+    expect(state(ours)).toBe('running');
+    return { virsh: isLost ? 'stops the guest' : `works, exit ${code}`, kvmsnap: 'works' };
+  }
+  const { words, refusal } = await refusesAll(ours, 'revert', 'web-1', 's1', '--force');
+  expect([state(ours), refusal.command]).toEqual(['running', 'virsh shutdown web-1-other']);
+  return {
+    virsh: isLost ? `stops the guest, and its memory is lost, exit ${code}` : `works, exit ${code}`,
+    kvmsnap: `${words}, the guest keeps running`,
   };
 });

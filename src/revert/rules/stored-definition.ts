@@ -132,7 +132,7 @@ export function storedNeeds(snapshot: Snapshot, { domain, inactive }: StoredDefi
 const disksOf = ({ disks }: Snapshot): ReadonlySet<string> => new Set(disks.map(({ target }) => target));
 
 /** Whether libvirt starts a new QEMU, with the stored definition. */
-function startsQemu({ domain, snapshot, daemonVersion, end, force }: StoredDefinitionFacts): boolean {
+export function startsQemu({ domain, snapshot, daemonVersion, end, force }: StoredDefinitionFacts): boolean {
   const state = end ?? (snapshot.state === 'disk-snapshot' ? 'shutoff' : snapshot.state);
   if (state === 'shutoff') return false;
   return (

@@ -4,6 +4,7 @@ import { EXTERNAL_RULES } from './external.ts';
 import { EXTERNAL_STATE_RULES } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
 import { INTERNAL_RULES } from './internal.ts';
+import { OPENED_FILES } from './opened-files.ts';
 import { OVERLAY_RULES } from './overlays.ts';
 import { PARTIAL_REVERT_RULES } from './partial.ts';
 import { SHARED_BASE, SHARED_FILES } from './sharing.ts';
@@ -28,5 +29,6 @@ export const REVERT_RULES: readonly Rule<RevertFacts>[] = [
   ...OVERLAY_RULES,
   ...WRITE_REVERT_RULES,
   ...STORED_DEFINITION_RULES,
+  OPENED_FILES,
   ...EXTERNAL_STATE_RULES,
 ];

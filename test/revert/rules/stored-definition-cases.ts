@@ -4,6 +4,7 @@ import type { Found } from '../../../src/libvirt/definition/found-things.ts';
 import { parseElement } from '../../../src/libvirt/xml/xml.ts';
 import type { Domain } from '../../../src/model/domain.ts';
 import type { RevertFacts } from '../../../src/revert/rules/facts.ts';
+import { usedBy } from '../../model.ts';
 import type { RuleCases } from '../../rule-cases.ts';
 
 type Reverting = (changes?: Partial<RevertFacts>) => RevertFacts;
@@ -48,6 +49,10 @@ export function storedDefinitionCases(
       domain: parseElement('<domain><os><nvram>/vm/VARS.fd</nvram></os></domain>'),
       inactive: null,
     },
+  };
+  const withMedium = {
+    stored: stored(ISO),
+    snapshot: { ...snapshot, otherDisks: [{ target: 'hdc', source: '/iso/gone.iso' }] },
   };
   const noTemplate = new Map([['template of file://vm/VARS.fd', { is: 'missing' as const }]]);
   return {
@@ -226,6 +231,49 @@ export function storedDefinitionCases(
           says: 'in the definition of the next start',
           facts: reverting({ stored: stored('', "<interface type='null'/>") }),
           finds: [{ what: /type 'null'/, command: 'virsh snapshot-edit centos7-1 --snapshotname s1' }],
+        },
+      ],
+    },
+    'file-in-use': {
+      severity: 'error',
+      cases: [
+        {
+          says: 'another VM writes to the medium, and a guest runs',
+          facts: warm({ ...withMedium, users: usedBy('/iso/gone.iso', { open: true, writes: true }) }),
+          finds: [
+            {
+              what: /^disk hdc of the definition stored with s1 is \/iso\/gone\.iso, which QEMU cannot open now, because VM web-2 .*; libvirt would stop the running guest and then fail$/,
+              command: 'virsh shutdown web-2',
+            },
+          ],
+        },
+        {
+          says: 'another VM only reads it too',
+          facts: warm({ ...withMedium, users: usedBy('/iso/gone.iso', { open: true, writes: false }) }),
+          finds: [],
+        },
+        {
+          says: 'the other VM is off',
+          facts: warm({ ...withMedium, users: usedBy('/iso/gone.iso', {}) }),
+          finds: [],
+        },
+        {
+          says: 'the VM is off afterwards, and nothing is opened',
+          facts: reverting({
+            ...withMedium,
+            snapshot: { ...withMedium.snapshot, state: 'shutoff', memory: off.memory },
+            users: usedBy('/iso/gone.iso', { open: true, writes: true }),
+          }),
+          finds: [],
+        },
+        {
+          says: 'the NVRAM is that of a running VM',
+          facts: reverting({
+            snapshot,
+            ...withNvram,
+            users: usedBy('/vm/VARS.fd', { target: null, open: true, writes: true }),
+          }),
+          finds: [{ what: /^the NVRAM of the definition .*; libvirt could not start the VM$/ }],
         },
       ],
     },
