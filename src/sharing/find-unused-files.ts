@@ -7,6 +7,7 @@ import { readOwn } from '../qemu/own-reader.ts';
 import { fill, type ImageBytes } from '../qemu/qcow2/bytes.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
+import { identifyFiles } from '../vm/file-identity.ts';
 import type { Vm } from '../vm/load.ts';
 import { readUsersOf } from './find-image-users.ts';
 import { type FileHead, type UnusedFileFinding, unusedFilesAmong } from './unused-files.ts';
@@ -32,8 +33,9 @@ export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
     if (isRemote(uri)) return [];
     const own = namedFiles(domain, snapshots, images);
     const found = await Promise.all([...new Set([...own].map((path) => dirname(path)))].map(headsIn));
-    const heads = found.flat();
-    if (unusedFilesAmong(heads, domain.uuid, own, new Set()).length === 0) return [];
+    const named = found.flat();
+    if (unusedFilesAmong(named, domain.uuid, own, new Set()).length === 0) return [];
+    const heads = await eachOnce(ctx.files, named, own);
     const paths = heads.map(({ path }) => path);
     const { uses } = await readUsersOf(ctx, { uri, files: { paths }, except: null }, 'old');
     // the VM itself may continue from a managed save on files that its definition does not name any more
@@ -42,6 +44,24 @@ export function createUnusedFileFinder(ctx: Context): UnusedFileFinder {
     );
     return unusedFilesAmong(heads, domain.uuid, own, new Set(used.map(([path]) => path)));
   };
+}
+
+/** Each file once, and with the path by which the VM names it (`own`), whatever link or mount leads to it. */
+async function eachOnce(
+  files: HostFiles,
+  heads: readonly FileHead[],
+  own: ReadonlySet<string>,
+): Promise<FileHead[]> {
+  const paths = [...own, ...heads.flatMap(({ path, over }) => (over === null ? [path] : [path, over]))];
+  const key = await identifyFiles(files, paths);
+  const names = new Map([...paths].reverse().map((path) => [key(path), path]));
+  const nameOf = (path: string): string => names.get(key(path)) ?? path;
+  const named = heads.map((head) => ({
+    ...head,
+    path: nameOf(head.path),
+    over: head.over === null ? null : nameOf(head.over),
+  }));
+  return [...new Map(named.map((head) => [head.path, head])).values()];
 }
 
 async function readHeads(files: HostFiles, directory: string): Promise<FileHead[]> {

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
-import type { HostFiles } from '../host/files.ts';
+import { basename, dirname, join, resolve } from 'node:path';
+import { type HostFiles, unlessOurs } from '../host/files.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /** Finds out which file a path names on this host. Two paths may name one file, because of a link, a mount or `..`. */
@@ -9,8 +9,8 @@ export type FileKey = (path: string) => string;
 
 /**
  * Asks the file system which files these absolute paths name. A file is identified by its device and inode, a block
- * device by its number. A path that names nothing or cannot be reached is identified by its text without `..`, and so
- * is a path that was not among these. The address of an image on the network is its own identity.
+ * device by its number. A path at which there is nothing is identified by its directory and its name, one that
+ * cannot be reached by its text without `..`, and so is a path that was not among these. The address of an image on the network is its own identity.
  */
 export async function identifyFiles(files: HostFiles, paths: Iterable<string>): Promise<FileKey> {
   const unique = [...new Set(paths)];
@@ -28,7 +28,8 @@ async function keyOf(files: HostFiles, path: string): Promise<string> {
   try {
     return (await files.stat(path)).identity;
   } catch {
-    return resolve(path);
+    const directory = await files.realpath(dirname(resolve(path))).catch(unlessOurs);
+    return directory ? join(directory, basename(path)) : resolve(path);
   }
 }
 

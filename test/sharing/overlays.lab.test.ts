@@ -1,9 +1,10 @@
 // An image that an overlay of another VM lies on, judged by the data.
-import { existsSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
-import { tool } from '../lab/lab.ts';
+import { refused } from '../lab/evidence.ts';
+import { tool, virsh } from '../lab/lab.ts';
 import { since } from '../lab/version.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { byteIn, NOW, succeed, THEN, take, write } from '../scene/steps.ts';
@@ -83,4 +84,44 @@ test('external: neither a revert nor a merge takes the overlay of another VM awa
     since({ '0.0': /cannot revert to external/, '9.9': /VM clone .* overlay on top of it/ }),
   );
   expect(tool('qemu-img', ['info', '--output=json', '--backing-chain', pathOf(clone)])).toBe(before);
+});
+
+describe('a directory with two paths', () => {
+  /** A second path to the directory of the VM's images. */
+  function otherDirectory(vm: Vm): string {
+    const link = `${dirname(pathOf(vm))}-link`;
+    symlinkSync(dirname(pathOf(vm)), link);
+    return link;
+  }
+
+  test('the overlay in use is not called unused, whatever path leads to it', async () => {
+    const first = defineVm({ name: 'first', disks: [small] });
+    take(first, 'e1', '--disk-only');
+    virsh('snapshot-delete', first.uuid, 'e1', '--metadata');
+    const overlay = pathOf(first).replace(/qcow2$/, 'e1');
+    const alias = join(otherDirectory(first), basename(overlay));
+    const file = `${dirname(alias)}/first.xml`;
+    writeFileSync(file, virsh('dumpxml', '--inactive', first.uuid).replace(overlay, alias));
+    virsh('define', file);
+    const { stdout } = await succeed('check', 'first');
+    expect(stdout).not.toMatch(/unused-file|rm /);
+    const left = `${dirname(overlay)}/left.qcow2`;
+    tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', overlay, '-F', 'qcow2', left]);
+    const lines = (await succeed('check', 'first')).stdout.split('\n');
+    expect(lines.filter((line) => line.includes(' rm '))).toEqual([expect.stringContaining('left.qcow2')]);
+  });
+
+  test('no overlay becomes the file that another VM will have', async () => {
+    const first = defineVm({ name: 'first', disks: [small] });
+    const second = defineVm({ name: 'second', disks: [small] });
+    const path = join(otherDirectory(second), basename(pathOf(second)));
+    rmSync(pathOf(second));
+    const spec = ['--disk-only', '--force', '--diskspec', `vda,file=${path}`];
+    const { exitCode, message } = await refused('create-as', 'first', 'e1', ...spec);
+    expect([exitCode, message]).toEqual([
+      5,
+      expect.stringContaining('VM second (shut off) uses it as disk vda'),
+    ]);
+    expect([existsSync(pathOf(second)), snapshotNames(first)]).toEqual([false, []]);
+  });
 });

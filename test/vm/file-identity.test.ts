@@ -21,8 +21,13 @@ test('links and .. lead to the same file, a copy is another one', async () => {
   expect(key(at('copy'))).not.toBe(key(at('image')));
 });
 
-test('what is not there is known by its path', async () => {
+test('what is not there is known by its directory and its name', async () => {
+  mkdirSync(at('images'));
+  symlinkSync('images', at('alias'));
   symlinkSync('nowhere', at('dangling'));
+  const alike = await identifyFiles(localFiles, [at('images/gone'), at('alias/gone'), at('alias/other')]);
+  expect(alike(at('alias/gone'))).toBe(alike(at('images/gone')));
+  expect(alike(at('alias/other'))).not.toBe(alike(at('images/gone')));
   const key = await identifyFiles(localFiles, [at('gone'), `${directory}/sub/../gone`, at('dangling')]);
   expect(key(`${directory}/sub/../gone`)).toBe(key(at('gone')));
   expect(key(at('dangling'))).not.toBe(key(at('gone')));
