@@ -39,6 +39,12 @@ export const NO_LIMITS: Limits = {
   verified: null,
 };
 
+/** The clocks of hosts differ by less. A date further ahead tells that a clock was wrong, and not how old something is. */
+const MOST_SECONDS_AHEAD = 300;
+
+const isInFuture = (seconds: number, nowSeconds: number): boolean =>
+  seconds > nowSeconds + MOST_SECONDS_AHEAD;
+
 export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
   {
     id: 'other-policy',
@@ -72,16 +78,19 @@ export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
     severity: 'error',
     find: ({ domain, snapshots, unread, nowSeconds, limits: { maxAge, label } }) => {
       if (!maxAge) return [];
-      const { newest } = watched(snapshots, label);
-      const over = newest
-        ? exceeded(maxAge, nowSeconds - newest.createdAtSeconds)
+      const past = snapshots.filter(({ createdAtSeconds }) => !isInFuture(createdAtSeconds, nowSeconds));
+      const last = watched(past, label).newest;
+      const over = last
+        ? exceeded(maxAge, nowSeconds - last.createdAtSeconds)
         : { severity: 'error' as const, bound: maxAge.crit };
       if (!over) return [];
       const [one, all] = unread.some((each) => hasLabel(each, label))
         ? ['readable snapshot', 'readable snapshots']
         : ['snapshot', 'snapshots'];
+      const { newest } = watched(snapshots, label);
+      const state = newest === last ? 'is' : 'is dated in the future, so it may be';
       const what = newest
-        ? `the newest ${one}${labeled(label)}, ${inText(newest.name)}, is older than ${over.bound.says}`
+        ? `the newest ${one}${labeled(label)}, ${inText(newest.name)}, ${state} older than ${over.bound.says}`
         : `the VM has no ${all}${labeled(label)}, so none is younger than ${over.bound.says}`;
       const options = label === null ? [] : ['--label', label];
       return [{ what, severity: over.severity, command: kvmsnapLine('create', [domain.name], ...options) }];
@@ -93,13 +102,16 @@ export const LIMIT_RULES: readonly Rule<CheckFacts>[] = [
     severity: 'error',
     find: ({ domain, snapshots, nowSeconds, limits: { verified, label } }) => {
       if (!verified) return [];
-      const proof = lastProven(snapshots, label);
-      const over = proof
-        ? exceeded(verified, nowSeconds - proof.provenAtSeconds)
+      const past = snapshots.filter((each) => !isInFuture(each.verified?.atSeconds ?? 0, nowSeconds));
+      const last = lastProven(past, label);
+      const over = last
+        ? exceeded(verified, nowSeconds - last.provenAtSeconds)
         : { severity: 'error' as const, bound: verified.crit };
       if (!over) return [];
+      const proof = lastProven(snapshots, label);
+      const state = proof?.name === last?.name ? 'is' : 'is dated in the future, so it may be';
       const what = proof
-        ? `the last proof that a snapshot${labeled(label)} works, of ${inText(proof.name)}, is older than ${over.bound.says}`
+        ? `the last proof that a snapshot${labeled(label)} works, of ${inText(proof.name)}, ${state} older than ${over.bound.says}`
         : `no snapshot${labeled(label)} is proven to work`;
       const { newest } = watched(snapshots, label);
       return [

@@ -593,6 +593,12 @@ const CASES: Readonly<
     silent: [
       { snapshots: [snapshot('a')] },
       { snapshots: [snapshot('a')], limits: newest(3600) },
+      // the clock of another host is a little ahead
+      { snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT + 3660 })], limits: newest(3600) },
+      {
+        snapshots: [snapshot('a'), snapshot('b', { createdAtSeconds: TAKEN_AT + 86_400 })],
+        limits: newest(3600),
+      },
       { snapshots: [snapshot(NIGHTLY), snapshot('z')], limits: newest(3600, 'nightly') },
       { snapshots: [snapshot('a')], unread: ['b'], limits: newest(3600) },
     ],
@@ -602,6 +608,14 @@ const CASES: Readonly<
         {
           severity: 'error',
           what: 'the newest snapshot, a, is older than 1h',
+          command: 'kvmsnap create centos7-1',
+        },
+      ],
+      [
+        { snapshots: [snapshot('a', { createdAtSeconds: TAKEN_AT + 86_400 })], limits: newest(3600) },
+        {
+          severity: 'error',
+          what: 'the newest snapshot, a, is dated in the future, so it may be older than 1h',
           command: 'kvmsnap create centos7-1',
         },
       ],
@@ -647,6 +661,13 @@ const CASES: Readonly<
           severity: 'error',
           what: 'the last proof that a snapshot works, of a, is older than 1h',
           command: 'kvmsnap verify centos7-1 b',
+        },
+      ],
+      [
+        { snapshots: [verified('a', 'proven', -86_400), snapshot('b')], limits: proof(3600) },
+        {
+          severity: 'error',
+          what: 'the last proof that a snapshot works, of a, is dated in the future, so it may be older than 1h',
         },
       ],
       [
