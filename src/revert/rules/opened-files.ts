@@ -1,13 +1,14 @@
 import { attributeAt, type Element, elementsAt, textAt } from '../../libvirt/xml/element.ts';
 import { isActive } from '../../model/domain.ts';
+import { chainPaths } from '../../model/image.ts';
 import type { Rule } from '../../model/rule.ts';
-import type { Snapshot } from '../../model/snapshot.ts';
+import { internalDisks, type Snapshot } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { describeUses, opening, shutDown } from '../../sharing/image-users.ts';
 import type { RevertFacts } from './facts.ts';
 import { type StoredDefinitionFacts, startsQemu } from './stored-definition.ts';
 
-/** A file that QEMU opens at the start in addition to the disks of the snapshot. */
+/** A file that QEMU opens at the start in addition to the images of the snapshot. */
 interface OpenedFile {
   readonly path: string;
   /** `disk vdb`, `the NVRAM` */
@@ -43,12 +44,17 @@ export const OPENED_FILES: Rule<RevertFacts> = {
   hazards: [39, 44],
   severity: 'error',
   find: (facts) => {
-    const { domain, snapshot, users } = facts;
+    const { domain, snapshot, users, images } = facts;
     if (!startsQemu(facts)) return [];
     const harm = isActive(domain.state)
       ? 'libvirt would stop the running guest and then fail'
       : 'libvirt could not start the VM';
-    return filesOpened(snapshot, facts).flatMap(({ path, what, writes }) => {
+    const below = internalDisks(snapshot).flatMap(({ target }) =>
+      chainPaths(images.get(target))
+        .slice(1)
+        .map((path) => ({ path, what: `the backing file of disk ${target}`, writes: false })),
+    );
+    return [...filesOpened(snapshot, facts), ...below].flatMap(({ path, what, writes }) => {
       const holders = opening(users, path).filter((use) => writes || use.writes);
       if (holders.length === 0) return [];
       return {

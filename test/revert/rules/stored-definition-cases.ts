@@ -4,7 +4,7 @@ import type { Found } from '../../../src/libvirt/definition/found-things.ts';
 import { parseElement } from '../../../src/libvirt/xml/xml.ts';
 import type { Domain } from '../../../src/model/domain.ts';
 import type { RevertFacts } from '../../../src/revert/rules/facts.ts';
-import { usedBy } from '../../model.ts';
+import { seen, tag, usedBy } from '../../model.ts';
 import type { RuleCases } from '../../rule-cases.ts';
 
 type Reverting = (changes?: Partial<RevertFacts>) => RevertFacts;
@@ -246,6 +246,15 @@ export function storedDefinitionCases(
               command: 'virsh shutdown web-2',
             },
           ],
+        },
+        {
+          says: 'another VM writes to the file below an image of the snapshot',
+          facts: warm({
+            stored: stored(''),
+            images: new Map([['vda', seen({ tags: [tag('s1')] }, { path: '/vm/golden' })]]),
+            users: usedBy('/vm/golden', { open: true, writes: true }),
+          }),
+          finds: [{ what: /^the backing file of disk vda .* is \/vm\/golden, which QEMU cannot open now/ }],
         },
         {
           says: 'another VM only reads it too',
