@@ -2,10 +2,19 @@ import { KvmsnapError } from '../errors.ts';
 import { unlessOurs } from '../host/files.ts';
 import { registrable, withIdentity, withPaths } from '../libvirt/xml/snapshot.ts';
 import { parseWholeSnapshot } from '../libvirt/xml/snapshot-request.ts';
-import { type DiskImage, type Images, tagsNamed } from '../model/image.ts';
-import { externalDisks, internalDisks, type Snapshot, stateFile } from '../model/snapshot.ts';
+import { chainPaths, type DiskImage, type Images, tagsNamed } from '../model/image.ts';
+import {
+  externalDisks,
+  internalDisks,
+  type Snapshot,
+  type SnapshotDisk,
+  stateFile,
+} from '../model/snapshot.ts';
 import { inText } from '../model/text.ts';
-import type { VmReader } from '../run/context.ts';
+import type { Context } from '../run/context.ts';
+import { readUsersOf } from '../sharing/find-image-users.ts';
+import { describeUses, usesOf } from '../sharing/image-users.ts';
+import { identifyFiles } from '../vm/file-identity.ts';
 import type { Vm } from '../vm/load.ts';
 import { readStoredImages } from '../vm/stored-disks.ts';
 import type { History } from './history-file.ts';
@@ -27,7 +36,7 @@ export interface Entry {
  * name, and `check` with all that is missing; `repeat` makes the line with more moves, for images that are in use at other paths.
  */
 export async function prepareEntries(
-  ctx: VmReader,
+  ctx: Context,
   vm: Vm,
   { snapshots, current }: History,
   moves: readonly Move[],
@@ -92,7 +101,7 @@ function isKnown({ domain, snapshots }: Vm, { name, createdAtSeconds, parent }: 
 
 /** What a revert to the snapshot would miss. */
 async function missingOf(
-  ctx: VmReader,
+  ctx: Context,
   vm: Vm,
   wanted: Snapshot,
   earlier: readonly Entry[],
@@ -100,15 +109,42 @@ async function missingOf(
   const { name, parent, memory } = wanted;
   const isThere = parent === null || [...earlier, ...vm.snapshots].some((each) => each.name === parent);
   const images = await readStoredImages(ctx, vm, wanted);
+  const foreign = await foreignImages(ctx, vm, internalDisks(wanted), images);
   const files = externalDisks(wanted).flatMap((disk) => stateFile(wanted, disk) ?? []);
   const needed = [...files, ...(memory.location === 'external' && memory.file ? [memory.file] : [])];
   const found = await Promise.all(needed.map((path) => ctx.files.stat(path).catch(unlessOurs)));
   const all: Missing[] = [
     ...(isThere ? [] : [{ what: `its parent ${inText(parent)} is not in the file` }]),
     ...internalDisks(wanted).flatMap((disk) => tagMissing(vm, wanted, disk.target, images) ?? []),
+    ...foreign,
     ...needed.filter((_, i) => !found[i]).map((path) => ({ what: `the file ${path} does not exist` })),
   ];
   return all.map((each) => ({ ...each, what: `${inText(name)}: ${each.what}` }));
+}
+
+/** The images that are no part of this VM, and are a disk of another one: its snapshots are in them. */
+async function foreignImages(
+  ctx: Context,
+  { uri, domain, images: active }: Vm,
+  disks: readonly SnapshotDisk[],
+  images: Images,
+): Promise<Missing[]> {
+  const held = disks.flatMap(({ target }) => {
+    const [path] = chainPaths(images.get(target));
+    return path === undefined ? [] : [{ target, path }];
+  });
+  const own = [...active.values()].flatMap(chainPaths);
+  const key = await identifyFiles(ctx.files, [...own, ...held.map(({ path }) => path)]);
+  const ownKeys = new Set(own.map(key));
+  const strange = held.filter(({ path }) => !ownKeys.has(key(path)));
+  if (strange.length === 0) return [];
+  const paths = strange.map(({ path }) => path);
+  const users = await readUsersOf(ctx, { uri, files: { paths }, except: domain.uuid });
+  return strange.flatMap(({ target, path }) => {
+    const owners = usesOf(users, path).filter(({ kind, writes }) => kind === 'disk' && writes);
+    if (owners.length === 0) return [];
+    return [{ what: `disk ${target}: ${path} is not in use by this VM, and ${describeUses(owners)}` }];
+  });
 }
 
 /** Both times are of the clock of one host; saving much memory takes its time. */

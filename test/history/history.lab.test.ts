@@ -155,6 +155,20 @@ describe('nothing is registered', () => {
     expect(later).toContain('<name>s1</name>');
   });
 
+  test('if the images are those of another VM', async () => {
+    const old = twoSnapshots();
+    await save();
+    const other = defineVm({ name: 'other', disks: [{ size: '8M' }, { size: '8M' }] });
+    const { exitCode, message } = await refused('history', 'load', 'other', FILE);
+    expect([exitCode, message]).toEqual([
+      5,
+      expect.stringContaining(
+        `${pathOf(old)} is not in use by this VM, and VM web (shut off) uses it as disk vda`,
+      ),
+    ]);
+    expect(snapshotNames(other)).toEqual([]);
+  });
+
   test('if the VM has another snapshot of that name: exit 6', async () => {
     const vm = twoSnapshots();
     await save();
