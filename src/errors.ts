@@ -12,13 +12,13 @@ export const FAILURES = {
   partial: {
     exitCode: 3,
     meaning:
-      'some VMs or snapshots failed, or all of them for different reasons (all for the same reason: its exit code)',
+      'some VMs or snapshots failed; or all failed, for different reasons (if for one reason, the exit code is that of the reason)',
   },
   'not-found': { exitCode: 4, meaning: 'no such VM or snapshot' },
   check: {
     exitCode: 5,
     meaning:
-      'a check before the action found a problem, and nothing was changed; or check found problems; or verify could not prove a snapshot; or a program of --before or --after failed; or --free-min was not reached',
+      'a check before the action, or a program of --before, prevented it; or check found problems; or verify could not prove a snapshot; or, after deletions, --free-min was not reached',
   },
   exists: { exitCode: 6, meaning: 'the name or file exists already' },
   busy: { exitCode: 7, meaning: 'another job (such as a backup) is running on the VM' },

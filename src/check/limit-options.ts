@@ -27,7 +27,7 @@ export const withLimits = <Args extends unknown[], Values extends OptionValues>(
     .option('--most <n>', 'fail if a VM has more snapshots than this: 20', limitOf(toCount))
     .option(
       '--holds <space>',
-      "fail if the disk space of a VM's snapshots is more than this: 50G",
+      'fail if deleting all but held snapshots would free more: 50G',
       limitOf(toSpace),
     )
     .option(

@@ -27,4 +27,6 @@ export const vmsArgument = (help: string) => new MeantArgument('[vms...]', 'vm',
 
 /** It is missing if `VM/NAME` is given instead of the VM. */
 export const snapshotArgument = () =>
-  new MeantArgument('[name]', 'snapshot', 'name of the snapshot, or write VM/NAME', { needed: true });
+  new MeantArgument('[name]', 'snapshot', 'name of the snapshot; or write VM/NAME in place of both', {
+    needed: true,
+  });

@@ -53,7 +53,7 @@ const withGlobals = <Args extends unknown[], Values extends OptionValues>(comman
       repeated(
         '--host <host>',
         'host',
-        "work over ssh on kvm1,kvm2, 'kvm[01-20]' or @GROUP of the hosts file",
+        "work over ssh on kvm1,kvm2, 'kvm[1-9]' or @GROUP of /etc/kvmsnap/hosts",
       ),
     )
     .addOption(

@@ -18,7 +18,7 @@ export const WHICH_VMS = 'Which VMs:';
 export const PROGRAM_EXAMPLES = [
   ['kvmsnap create-as web-1 before-upgrade', 'take a snapshot'],
   ['kvmsnap revert web-1 before-upgrade', 'revert to it'],
-  ['kvmsnap create --all --label nightly --keep-daily 7', 'keep 7 daily snapshots'],
+  ['kvmsnap create --all --label nightly --keep-daily 7', 'every night: all VMs, keep 7'],
   ['kvmsnap check web-1 --fix', 'find and fix problems'],
 ] as const;
 

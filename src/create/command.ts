@@ -31,13 +31,11 @@ const withBasics = <Args extends unknown[], Values extends OptionValues>(command
     command
       .optionsGroup(THE_SNAPSHOT)
       .option('-d, --description <text>', 'set the description of the snapshot')
-      .option('--force', 'override advisory checks (kvmsnap help reference)')
+      .option('--force', 'override checks of free space and of a way back')
       .addOption(
-        new MeantOption('--before <program>', 'file', 'run this first; if it fails, take no snapshot'),
+        new MeantOption('--before <program>', 'file', 'run this first for each VM; if it fails, skip it'),
       )
-      .addOption(
-        new MeantOption('--after <program>', 'file', 'run this afterwards, also if the snapshot fails'),
-      )
+      .addOption(new MeantOption('--after <program>', 'file', 'run this last for each VM, whatever happened'))
       .option(
         '--hook-timeout <duration>',
         'stop these programs after this time (default: 60s)',

@@ -11,7 +11,7 @@ const bare = () =>
     group: 'Keep and clean',
     summary: 'delete snapshots',
     detail:
-      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron, ssh without -t, a loop that reads a list), it deletes the named snapshots of one VM at once; --children, --children-only, --group, a pattern and several VMs need --yes.',
+      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron, ssh without -t, a loop that reads a list), it deletes the named snapshots of one VM without asking; --children, --children-only, --group, a pattern of VMs and several VMs need --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap delete centos7-1 1649751390',
@@ -33,7 +33,7 @@ const withOptions = (verb: Verb) =>
         new MeantArgument(
           '[names...]',
           'snapshot',
-          'names of the snapshots (or --current); choose from a list if omitted',
+          'exact names (or --current); if omitted, choose from a list',
         ),
       )
       .option('--current', 'use the current snapshot instead of a name')
@@ -43,7 +43,7 @@ const withOptions = (verb: Verb) =>
         new MeantOption(
           '--group <name>',
           'snapshot',
-          'delete a --together snapshot of this name, of all its VMs',
+          'delete all snapshots that --together took under this name',
         ),
       )
       .option('--metadata', 'unregister the snapshot from libvirt; keep its data')

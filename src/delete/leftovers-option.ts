@@ -2,4 +2,4 @@ import { Option } from '../command-line/commander.ts';
 
 /** The option of every command that deletes. */
 export const leftoversOption = () =>
-  new Option('--leftovers', 'remove the files that these deletions leave behind');
+  new Option('--leftovers', 'remove the files of deleted external snapshots too');

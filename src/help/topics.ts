@@ -46,7 +46,7 @@ export const TOPICS: readonly Topic[] = [
   },
   {
     name: 'trying',
-    summary: 'run a command, and revert if it fails',
+    summary: 'run a command, and offer to revert if it fails',
     load: () => import('../manual/trying.md'),
   },
   {

@@ -8,7 +8,7 @@ import { parseMove } from './move-option.ts';
 const bare = () =>
   new Verb('history', {
     group: 'Check and fix',
-    summary: 'save what libvirt knows of the snapshots of a VM; load it again',
+    summary: 'keep the snapshots of a VM that is moved, renamed or undefined',
     detail:
       'libvirt forgets the snapshots of a VM that is moved to another host, renamed or undefined, although their data stay in the images. ' +
       '`history save VM` prints their metadata; redirect it to a file. `history load VM FILE` registers the snapshots again, after it has found their data on every disk.',

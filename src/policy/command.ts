@@ -7,7 +7,7 @@ import { allOption, parsePolicyName, withFilters } from '../run/select-options.t
 const bare = () =>
   new Verb('policy', {
     group: 'More',
-    summary: 'show or set which runs with a policy include a VM',
+    summary: 'show or set the policy of a VM: the runs that include it',
     detail:
       'A policy is a file of options: create --all @nightly reads them from /etc/kvmsnap/nightly.conf. By default, such a run works on all VMs. With --set nightly, a VM takes part only in the runs with @nightly; with --set none, in no run with a policy. A run that names the VM includes it always. The choice is stored in the XML of the VM, and moves with it.',
     failures: ['partial', 'busy'],

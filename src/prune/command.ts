@@ -11,11 +11,11 @@ const RETENTION = 'Retention:';
 const bare = () =>
   new Verb('prune', {
     group: 'Keep and clean',
-    summary: 'delete the old snapshots of a label that no --keep rule keeps',
+    summary: 'delete the snapshots of a label that no --keep rule keeps',
     detail:
-      'It considers only snapshots with the label of --label, or with names that match --match. Give at least one keep rule or --free-min; one rule is enough to keep a snapshot. Days, weeks, months and years are those of the local time, and those without a snapshot do not count. ' +
-      'With --free-min, it deletes the oldest of the snapshots that no rule keeps, until there is enough space; without a keep rule, the newest of each VM stays. ' +
-      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron), it deletes at once, and needs no --yes.',
+      'It considers only snapshots that create --label has named, such as nightly-20261130T030000Z, and names that match --match. Give at least one keep rule or --free-min. A snapshot stays if any rule keeps it. Days, weeks, months and years are those of the local time, and those without a snapshot do not count. ' +
+      'With --free-min, it deletes only as many of the snapshots that no rule keeps as are needed, the oldest first. The newest of each VM stays, unless you add --allow-empty. ' +
+      'If stdin is a terminal, kvmsnap asks before it deletes. Otherwise (cron), it deletes without asking, and needs no --yes.',
     failures: ['partial', 'check', 'busy', 'declined'],
     examples: [
       'kvmsnap prune --all --label nightly --keep-daily 7 --keep-weekly 4 --dry-run',
@@ -33,7 +33,7 @@ const withOptions = (verb: Verb) =>
       RETENTION,
       verb
         .addArgument(vmsArgument('names, UUIDs or patterns of VMs; @NAME: a policy'))
-        .addOption(labelOption('consider the snapshots with this label', RETENTION))
+        .addOption(labelOption('consider snapshots named <label>-<UTC time>', RETENTION))
         .addOption(matchOption(RETENTION)),
     )
       .addOption(allOption())

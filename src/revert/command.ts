@@ -11,7 +11,7 @@ const bare = () =>
     detail:
       'Everything written since the snapshot was taken is lost; to keep it, take a snapshot of the present state first (--backup). ' +
       'You need not stop the VM. Afterwards it is in the state that it had when the snapshot was taken (shut off, if its memory was not saved), unless you add --running or --paused. ' +
-      'If stdin is a terminal, kvmsnap asks before it reverts. Otherwise (cron, ssh without -t, a loop that reads a list), it reverts at once; only --group needs --yes there.',
+      'If stdin is a terminal, kvmsnap asks before it reverts. Otherwise (cron, ssh without -t, a loop that reads a list), it reverts without asking; only --group needs --yes there.',
     failures: ['check', 'exists', 'busy', 'declined'],
     examples: [
       'kvmsnap revert centos7-1 snapshot-2 --backup',
@@ -44,9 +44,13 @@ const withOptions = (verb: Verb) =>
       new MeantOption('--backup-name <name>', 'name', 'set the name of that snapshot (implies --backup)'),
     )
     .addOption(
-      new MeantOption('--group <name>', 'snapshot', 'revert all VMs of a --together snapshot of this name'),
+      new MeantOption(
+        '--group <name>',
+        'snapshot',
+        'revert all VMs whose snapshots --together took under this name',
+      ),
     )
-    .option('--force', 'override advisory checks (data in overlays, NVRAM, changed files)');
+    .option('--force', 'revert although data in overlays is lost, or files have changed');
 
 export type RevertOptions = OptionsOf<ReturnType<typeof withOptions>>;
 

@@ -49,7 +49,7 @@ export function parsePolicyName(text: string): string {
 
 /** `--policy`, which a `@POLICY` on the command line stands for too. */
 export const policyOption = () =>
-  new MeantOption('--policy <name>', 'policy', 'leave out VMs that have another policy (kvmsnap policy)')
+  new MeantOption('--policy <name>', 'policy', 'leave out VMs with another policy (kvmsnap policy)')
     .helpGroup(WHICH_VMS)
     .argParser(parsePolicyName);
 

@@ -34,7 +34,7 @@ const bareList = () =>
     group: 'Look',
     summary: 'list the snapshots of a VM; without a VM, list all VMs',
     detail:
-      'Snapshots are listed from the oldest to the newest; * marks the current one, H one on hold, R one that export or open is reading. The list of all VMs shows the state of each VM, the number of its snapshots and the newest one.',
+      'Snapshots are listed from the oldest to the newest; * marks the current one, H one on hold, R one that export, open, clone or verify is reading. The list of all VMs shows the state of each VM, the number of its snapshots and the newest one.',
     examples: [
       'kvmsnap list',
       'kvmsnap list centos7-1 --tree',

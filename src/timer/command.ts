@@ -8,10 +8,10 @@ const bare = () =>
     group: 'More',
     summary: 'print systemd units that run create, prune or check regularly',
     detail:
-      'It prints a service and a timer for /etc/systemd/system and changes nothing. Write the command line after --.',
+      'It prints a service and a timer, and changes nothing. Write each into its own file in /etc/systemd/system: --only service > kvmsnap-<name>.service, and --only timer > kvmsnap-<name>.timer. The command line to run stands after --.',
     examples: [
       'kvmsnap timer nightly -- create --all --label nightly --keep-daily 7',
-      'kvmsnap timer hourly --on-calendar hourly -- create db-1 @hourly',
+      'kvmsnap timer db --on-calendar hourly -- create db-1 --label db',
     ],
     topics: ['nightly', 'monitoring'],
     needsWriting: false,

@@ -6,7 +6,7 @@ import { type Program, Verb } from '../command-line/verb.ts';
 const bare = () =>
   new Verb('try', {
     group: 'Take and revert',
-    summary: 'take a snapshot, run a command, and revert if it fails',
+    summary: 'take a snapshot, run a command, and offer to revert if it fails',
     detail:
       'COMMAND runs on this host, and kvmsnap exits with its exit code (125 if kvmsnap itself fails). ' +
       'If it fails, kvmsnap asks whether to revert; if it succeeds, whether to delete the snapshot. If stdin is not a terminal, kvmsnap does neither, unless --revert, --delete or --yes says so. ' +
