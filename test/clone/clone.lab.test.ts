@@ -64,7 +64,7 @@ describe('an internal snapshot', () => {
     ]);
     for (const { path } of found.disks)
       expect([statSync(path).mode & 0o777, byteIn(path), imageInfo(path).snapshots]).toEqual([
-        0o600,
+        0o600 | (statSync(pathOf(vm)).mode & 0o060),
         THEN,
         undefined,
       ]);
