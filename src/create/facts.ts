@@ -5,11 +5,12 @@ import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts'
 import type { Images } from '../model/image.ts';
 import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
+import { usedButFree as countUsedButFree } from '../qemu/image-damage.ts';
 import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
-import { readImages } from '../vm/disks.ts';
+import { isRemote, readImages } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
@@ -43,8 +44,8 @@ export async function readCreateFacts(
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
   const imagesRead = Promise.resolve(known.images ?? readImages(ctx, uri, disks));
-  const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles] = await Promise.all(
-    [
+  const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles, usedButFree] =
+    await Promise.all([
       imagesRead,
       known.users ??
         readImageUsers(
@@ -69,8 +70,8 @@ export async function readCreateFacts(
           isOff: !running && !known.lastingOnly,
         },
       ),
-    ],
-  );
+      running || isRemote(uri) ? new Map<string, number>() : readUsedButFree(ctx, disks),
+    ]);
   return {
     domain,
     images,
@@ -87,8 +88,24 @@ export async function readCreateFacts(
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
     residentBytes: runtime.residentBytes,
+    usedButFree,
     writeObstacles,
   };
+}
+
+/** What the qcow2 images of a VM that is off use and count as free. */
+async function readUsedButFree(
+  { files }: Pick<Context, 'files'>,
+  disks: readonly Disk[],
+): Promise<ReadonlyMap<string, number>> {
+  const own = disks.flatMap(({ target, source, driver }) =>
+    source !== null && driver === 'qcow2' ? [{ target, source }] : [],
+  );
+  return new Map(
+    await Promise.all(
+      own.map(async ({ target, source }) => [target, await countUsedButFree(files, source)] as const),
+    ),
+  );
 }
 
 async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {

@@ -33,6 +33,8 @@ export interface CreateFacts {
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;
+  /** By disk, the number of clusters that an image uses and counts as free; absent where nobody looked, as in a running VM. */
+  readonly usedButFree?: ReadonlyMap<string, number>;
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }

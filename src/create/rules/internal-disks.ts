@@ -8,6 +8,7 @@ import {
   corruptImage,
   eachDisk,
   editCommand,
+  miscountedImage,
   participants,
   unsupportedImage,
 } from '../../vm/findings/disks.ts';
@@ -60,6 +61,17 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [],
     severity: 'error',
     find: (facts) => eachDisk(facts, corruptImage),
+  },
+  {
+    // QEMU would write the table of the snapshot, and what the guest writes next, over data of the guest
+    id: 'refcounts-too-low',
+    hazards: [],
+    severity: 'error',
+    modes: INTERNAL,
+    find: (facts) =>
+      eachDisk(facts, (disk, image) =>
+        miscountedImage(disk, image, facts.usedButFree?.get(disk.target) ?? 0),
+      ),
   },
   {
     id: 'image-cannot-snapshot',

@@ -205,9 +205,27 @@ const WORDS: Readonly<Record<Broken['why'], (detail: string) => string>> = {
 /** The finding about an image that QEMU has marked corrupt, with the advice to copy it; null for any other image. */
 export function corruptImage({ target, source }: Disk, image: DiskImage | undefined): Finding | null {
   const [top] = chainOf(image);
-  if (!top?.corrupt) return null;
+  return top?.corrupt ? damagedImage(`disk ${target} (${source}): the image is marked corrupt`, top) : null;
+}
+
+/** The finding about an image that uses so many clusters that it counts as free; null if there are none. */
+export function miscountedImage(
+  { target, source }: Disk,
+  image: DiskImage | undefined,
+  usedButFree: number,
+): Finding | null {
+  const [top] = chainOf(image);
+  if (!top || usedButFree === 0) return null;
+  const clusters = usedButFree === 1 ? 'a cluster' : `${usedButFree} clusters`;
+  return damagedImage(
+    `disk ${target} (${source}): the image is damaged: it counts ${clusters} of its data as free, so QEMU would overwrite them`,
+    top,
+  );
+}
+
+function damagedImage(what: string, top: Image): Finding {
   return {
-    what: `disk ${target} (${source}): the image is marked corrupt`,
+    what,
     command: convertLine(top, `${top.path}.copy`),
     // no repair is advised: with bitmaps, `qemu-img check -r` removes every snapshot and reports success (5.2 to 11.1)
     hint: "restore the image from a backup; or, with the VM off, copy its present content (or, with -l NAME, a snapshot in it) into a new image, and name that in the VM's XML",
