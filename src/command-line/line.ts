@@ -83,10 +83,9 @@ export function withMeantLine(
 function operandsOf(parts: readonly Part[], { operands }: Meant): readonly string[] | null {
   if (!('word' in operands)) return operands;
   const typed = parts.flatMap(({ kind, words }) => (kind === 'operand' ? words : []));
-  const at = typed.findIndex((word, i) => replacedIn(word, i === 0, operands) !== null);
-  return at < 0
-    ? null
-    : typed.map((word, i) => (i === at ? (replacedIn(word, i === 0, operands) ?? word) : word));
+  const replaced = typed.map((word, i) => replacedIn(word, i === 0, operands));
+  const at = replaced.findIndex((word) => word !== null);
+  return at < 0 ? null : typed.map((word, i) => (i === at ? (replaced[i] ?? word) : word));
 }
 
 /** The operand with the name replaced; null if it is not that name. A snapshot is never the first operand. */

@@ -13,6 +13,7 @@ import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, readImages } from '../vm/disks.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
+import { readAgainWhile } from '../vm/read-again.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
 import type { Agent, CreateFacts } from './rules/facts.ts';
@@ -70,7 +71,9 @@ export async function readCreateFacts(
           isOff: !running && !known.lastingOnly,
         },
       ),
-      running || isRemote(uri) ? new Map<string, number>() : readUsedButFree(ctx, disks),
+      running || isRemote(uri) || plan.mode !== 'internal'
+        ? new Map<string, number>()
+        : readUsedButFree(ctx, disks),
     ]);
   return {
     domain,
@@ -93,9 +96,9 @@ export async function readCreateFacts(
   };
 }
 
-/** What the qcow2 images of a VM that is off use and count as free. */
+/** What the qcow2 images of a VM that is off use and count as free; read again where another program may be writing. */
 async function readUsedButFree(
-  { files }: Pick<Context, 'files'>,
+  ctx: Pick<Context, 'files' | 'clock'>,
   disks: readonly Disk[],
 ): Promise<ReadonlyMap<string, number>> {
   const own = disks.flatMap(({ target, source, driver }) =>
@@ -103,7 +106,10 @@ async function readUsedButFree(
   );
   return new Map(
     await Promise.all(
-      own.map(async ({ target, source }) => [target, await countUsedButFree(files, source)] as const),
+      own.map(async ({ target, source }) => {
+        const read = () => countUsedButFree(ctx.files, source);
+        return [target, await readAgainWhile(ctx, (clusters) => clusters > 0, read)] as const;
+      }),
     ),
   );
 }

@@ -26,7 +26,7 @@ const withOptions = (verb: Verb) =>
       new MeantOption(
         '--into <file>',
         'file',
-        'merge into this file, although other VMs may need it (a template)',
+        'merge into this backing file, even if it looks like a template',
       ),
     );
 

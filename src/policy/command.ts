@@ -29,7 +29,7 @@ const withOptions = (verb: Verb) =>
         new MeantOption(
           '--set <policy>',
           'policy-choice',
-          'take part only in runs with this policy (none: with no policy)',
+          'take part only in runs with this policy (none: in no such run)',
         ).argParser(parsePolicyName),
       )
       .option('--unset', 'take part in runs with any policy (the default)')
