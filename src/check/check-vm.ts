@@ -22,6 +22,7 @@ import type { UnusedFileFinder } from '../sharing/find-unused-files.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { readUnusedMemoryOf } from '../space/unused-memory.ts';
 import { isRemote } from '../vm/disks.ts';
+import { type KnownCounts, readUndercounted } from '../vm/find-undercounted.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { judgeLeftPause } from '../vm/left-pause.ts';
 import type { Vm } from '../vm/load.ts';
@@ -78,7 +79,8 @@ export async function checkVm(
   const { limits, limitsLeftOut } = limitsFor(domain, request);
   const nowSeconds = Math.floor(ctx.clock.now() / 1000);
   const users = await readImageUsers(ctx, vm, { currency });
-  const reverts = await readReverts(ctx, vm, users);
+  const counts: KnownCounts = new Map();
+  const reverts = await readReverts(ctx, vm, { users, counts });
   const checkFacts = await readCheckFacts(ctx, vm, reverts, {
     nowSeconds,
     limits,
@@ -91,10 +93,16 @@ export async function checkVm(
       : await readableByOthers(ctx.files, vm.snapshots.flatMap(mentionedFiles)),
     users,
     unusedFiles: await findUnusedFiles(vm),
+    undercounted: await readUndercounted(
+      ctx,
+      vm,
+      [vm, ...reverts.values()].flatMap(({ images }) => [...images.values()]),
+      counts,
+    ),
   });
   const present = applyRules(CHECK_RULES, checkFacts);
   // while a job holds a running VM, libvirtd does not answer for 30 s
-  const facts = domain.busy ? null : await createFacts(ctx, vm, nowSeconds, { daemonVersion, users });
+  const facts = domain.busy ? null : await createFacts(ctx, vm, nowSeconds, { daemonVersion, users, counts });
   const before = facts ? applyRules(CREATE_RULES, facts).filter((finding) => !isOfUsers(finding)) : [];
   const findings = [...before, ...present];
   const isGone = new Set(present.filter(({ rule }) => rule === 'no-data').map(({ snapshot }) => snapshot));
@@ -146,7 +154,11 @@ function createFacts(
   ctx: Context,
   vm: Vm,
   nowSeconds: number,
-  known: { readonly daemonVersion: DaemonVersion; readonly users: ImageUsers },
+  known: {
+    readonly daemonVersion: DaemonVersion;
+    readonly users: ImageUsers;
+    readonly counts: KnownCounts;
+  },
 ): Promise<CreateFacts> {
   const taken = new Set(vm.snapshotNames);
   const name = automaticName(nowSeconds, (candidate) => taken.has(candidate));
@@ -170,7 +182,11 @@ async function takesExternal(ctx: Context, { domain, uri }: Vm, facts: CreateFac
 /** By name, the facts for a revert to each complete snapshot. */
 type Reverts = ReadonlyMap<string, Omit<RevertFacts, 'daemonVersion'>>;
 
-async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Reverts> {
+async function readReverts(
+  ctx: Context,
+  vm: Vm,
+  known: { readonly users: ImageUsers; readonly counts: KnownCounts },
+): Promise<Reverts> {
   const reverts = new Map<string, Omit<RevertFacts, 'daemonVersion'>>();
   const finished = vm.snapshots.filter(({ underWay }) => !underWay);
   if (finished.length === 0) return reverts;
@@ -178,7 +194,7 @@ async function readReverts(ctx: Context, vm: Vm, users: ImageUsers): Promise<Rev
   for (const snapshot of finished)
     reverts.set(
       snapshot.name,
-      await readRevertFacts(ctx, vm, snapshot, stored(snapshot), { users, lastingOnly: true }),
+      await readRevertFacts(ctx, vm, snapshot, stored(snapshot), { ...known, lastingOnly: true }),
     );
   return reverts;
 }
@@ -199,6 +215,7 @@ async function readCheckFacts(
     | 'users'
     | 'daemonVersion'
     | 'readableFiles'
+    | 'undercounted'
   >,
 ): Promise<CheckFacts> {
   const stored = new Map([...reverts].map(([name, facts]) => [name, facts.images]));

@@ -247,9 +247,14 @@ const isOwn = ({ users }: CheckFacts, path: string): boolean =>
 const isWritable = ({ writeObstacles = NO_OBSTACLES }: CheckFacts, path: string): boolean =>
   againstOpening(writeObstacles, path) === null;
 
+/** Whether QEMU would overwrite nothing in it. */
+const isSound = ({ undercounted }: CheckFacts, path: string): boolean => !undercounted?.get(path);
+
 /** QEMU writes the list of the remaining tags before it frees the old one. */
 const canLoseTags = (facts: CheckFacts, path: string): boolean =>
-  isWritable(facts, path) && againstGrowing(facts.writeObstacles ?? NO_OBSTACLES, path) === null;
+  isWritable(facts, path) &&
+  isSound(facts, path) &&
+  againstGrowing(facts.writeObstacles ?? NO_OBSTACLES, path) === null;
 
 /** The mode of a file that another VM uses is left alone. */
 function close({ readableFiles, users }: CheckFacts): Fix[] {
@@ -267,8 +272,8 @@ function close({ readableFiles, users }: CheckFacts): Fix[] {
 
 function freeUnusedMemory(facts: CheckFacts, target: string, unusedMemory: UnusedMemory): Fix[] {
   const image = resizable(facts.images.get(target));
-  if (!image || !isNotable(unusedMemory) || !isOwn(facts, image.path) || !isWritable(facts, image.path))
-    return [];
+  if (!image || !isNotable(unusedMemory) || !isOwn(facts, image.path)) return [];
+  if (!isWritable(facts, image.path) || !isSound(facts, image.path)) return [];
   const { path, virtualBytes } = image;
   return [
     {

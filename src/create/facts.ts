@@ -5,15 +5,14 @@ import { type Disk, type Domain, isActive, takesPart } from '../model/domain.ts'
 import type { Images } from '../model/image.ts';
 import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
 import type { DaemonVersion } from '../model/libvirt-versions.ts';
-import { usedButFree as countUsedButFree } from '../qemu/image-damage.ts';
 import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
-import { isRemote, readImages } from '../vm/disks.ts';
+import { readImages } from '../vm/disks.ts';
+import { type KnownCounts, readUndercounted } from '../vm/find-undercounted.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
-import { readAgainWhile } from '../vm/read-again.ts';
 import { agentAnswers, isFrozen } from './guest-agent.ts';
 import { internalPlan, plannedFiles } from './plan.ts';
 import type { Agent, CreateFacts } from './rules/facts.ts';
@@ -29,6 +28,7 @@ interface KnownFacts {
   readonly plan?: SnapshotPlan;
   readonly labeled?: boolean;
   readonly users?: ImageUsers;
+  readonly counts?: KnownCounts;
   /** Whether only what lasts is looked for, as in check, and not the locks of a moment. */
   readonly lastingOnly?: boolean;
 }
@@ -45,7 +45,7 @@ export async function readCreateFacts(
   const targets = disks.map((disk) => disk.target);
   const running = isActive(domain.state);
   const imagesRead = Promise.resolve(known.images ?? readImages(ctx, uri, disks));
-  const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles, usedButFree] =
+  const [images, users, runtime, daemonVersion, free, targetFiles, agent, writeObstacles, undercounted] =
     await Promise.all([
       imagesRead,
       known.users ??
@@ -71,9 +71,9 @@ export async function readCreateFacts(
           isOff: !running && !known.lastingOnly,
         },
       ),
-      running || isRemote(uri) || plan.mode !== 'internal'
-        ? new Map<string, number>()
-        : readUsedButFree(ctx, disks),
+      plan.mode === 'internal'
+        ? imagesRead.then((images) => readUndercounted(ctx, { domain, uri }, images.values(), known.counts))
+        : new Map<string, number>(),
     ]);
   return {
     domain,
@@ -91,27 +91,9 @@ export async function readCreateFacts(
     blockJobs: runtime.blockJobs,
     freeBytes: images.get(disks[0]?.target ?? '')?.kind === 'seen' ? free : null,
     residentBytes: runtime.residentBytes,
-    usedButFree,
+    undercounted,
     writeObstacles,
   };
-}
-
-/** What the qcow2 images of a VM that is off use and count as free; read again where another program may be writing. */
-async function readUsedButFree(
-  ctx: Pick<Context, 'files' | 'clock'>,
-  disks: readonly Disk[],
-): Promise<ReadonlyMap<string, number>> {
-  const own = disks.flatMap(({ target, source, driver }) =>
-    source !== null && driver === 'qcow2' ? [{ target, source }] : [],
-  );
-  return new Map(
-    await Promise.all(
-      own.map(async ({ target, source }) => {
-        const read = () => countUsedButFree(ctx.files, source);
-        return [target, await readAgainWhile(ctx, (clusters) => clusters > 0, read)] as const;
-      }),
-    ),
-  );
 }
 
 async function askAgent({ virsh }: Context, { uuid, agentChannel }: Domain): Promise<Agent> {

@@ -4,6 +4,7 @@ import type { SnapshotReport } from '../model/report.ts';
 import { locationOf } from '../model/snapshot.ts';
 import type { Context } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
+import type { KnownCounts } from '../vm/find-undercounted.ts';
 import { findSnapshot, type Vm } from '../vm/load.ts';
 import { checkDeletable, checkHolds } from './check.ts';
 import { type DeleteRequest, deleteCommand } from './deletion.ts';
@@ -43,12 +44,13 @@ export async function planDeletions(
   const users = readOnce(() => readImageUsers(ctx, vm));
   // null: it is not known how the earlier deletions leave the VM
   let now: Vm | null = vm;
+  const counts: KnownCounts = new Map();
   for (const name of names) {
     if (plan.gone.has(name)) continue;
     const at: Vm = now ?? vm;
     const before = plan.commands.length;
     const snapshot = await checked(ctx, at, name, request, {
-      known: { isForeseen: before > 0, users },
+      known: { isForeseen: before > 0, users, counts },
       isUnsure: !now,
     });
     if (snapshot instanceof KvmsnapError) {

@@ -8,6 +8,7 @@ import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context, VmReader } from '../run/context.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
+import { type KnownCounts, readUndercounted } from '../vm/find-undercounted.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
 import { readStoredImages } from '../vm/stored-disks.ts';
@@ -16,13 +17,15 @@ import { deletesExternal } from './rules/external.ts';
 import type { DeleteFacts, Merge } from './rules/facts.ts';
 import { membersStoredElsewhere } from './rules/location.ts';
 import { asksVersion } from './rules/table.ts';
-import { writtenByDelete } from './rules/write.ts';
+import { deletedIn, writtenByDelete } from './rules/write.ts';
 
 /** Reads the facts that the rules of a delete need. */
 
 export interface KnownFacts {
   /** Absent: other users of the VM's files are read now. */
   readonly users?: () => Promise<ImageUsers>;
+  /** The counts of images that were read before, also for later calls. */
+  readonly counts?: KnownCounts;
   /** The VM is a planned one, for which free space is not measured. */
   readonly isForeseen?: boolean;
 }
@@ -33,7 +36,7 @@ export async function readDeleteFacts(
   vm: Vm,
   snapshot: SnapshotReport,
   scope: DeleteScope,
-  { users: usersOf, isForeseen = false }: KnownFacts = {},
+  { users: usersOf, isForeseen = false, counts }: KnownFacts = {},
 ): Promise<DeleteFacts> {
   const { domain, snapshots, current, images } = vm;
   const facts = { domain, snapshot, scope, snapshots, current, images };
@@ -45,12 +48,20 @@ export async function readDeleteFacts(
     readStored(ctx, vm, membersStoredElsewhere(facts)),
   ]);
   const known = { ...facts, users, daemonVersion, merges, stored };
-  const writeObstacles = await readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
-    adds: 'table',
-    byRoot: !isActive(domain.state),
-    isOff: !isActive(domain.state),
-  });
-  return { ...known, writeObstacles };
+  const [writeObstacles, undercounted] = await Promise.all([
+    readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
+      adds: 'table',
+      byRoot: !isActive(domain.state),
+      isOff: !isActive(domain.state),
+    }),
+    readUndercounted(
+      ctx,
+      vm,
+      deletedIn(known).map(({ image }) => image),
+      counts,
+    ),
+  ]);
+  return { ...known, writeObstacles, undercounted };
 }
 
 /** By snapshot, the images in which libvirt will look for it. */

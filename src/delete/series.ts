@@ -10,6 +10,7 @@ import { withResidue } from '../run/failed-write.ts';
 import { operate } from '../run/operation.ts';
 import type { WriteEnd } from '../run/write.ts';
 import { readImages } from '../vm/disks.ts';
+import type { KnownCounts } from '../vm/find-undercounted.ts';
 import { findSnapshot, readAgain, readingsOf, type Vm } from '../vm/load.ts';
 import { requireKnown } from './check.ts';
 import {
@@ -58,6 +59,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   /** The definition as libvirt prints it; null if it was not read since the VM was. */
   let definition: string | null = null;
   let unproven: Unproven | null = null;
+  const counts: KnownCounts = new Map();
   const failed = new Map<string, KvmsnapError>();
 
   const begin = (ctx: Context): Unproven => {
@@ -126,7 +128,9 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
   const gather = async (ctx: Context, name: string): Promise<DeletionFacts> => {
     const snapshot = findSnapshot(vm, name);
     requireKnown(ctx, vm, snapshot, request);
-    const facts = request.metadataOnly ? null : await readDeleteFacts(ctx, vm, snapshot, request.scope);
+    const facts = request.metadataOnly
+      ? null
+      : await readDeleteFacts(ctx, vm, snapshot, request.scope, { counts });
     const deletionSet = findDeletionSet(vm.snapshots, snapshot, request.scope);
     return { vm, snapshot, deletionSet, facts, isGone: false };
   };
@@ -135,6 +139,7 @@ export function openDeletions(first: Vm, request: DeleteRequest): Deletions {
     await prove(ctx);
     vm = await readAgain(ctx, vm.domain);
     definition = null;
+    counts.clear();
   };
 
   /** A snapshot of the beginning that another run has deleted since; null: it exists, or never did. */

@@ -19,6 +19,7 @@ import { carryOut } from '../run/write.ts';
 import { readImageUsers } from '../sharing/find-image-users.ts';
 import type { ImageUsers } from '../sharing/image-users.ts';
 import { isRemote, noteUnseen } from '../vm/disks.ts';
+import { type KnownCounts, readUndercounted } from '../vm/find-undercounted.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import { findSnapshot, readAgain, requireAllRead, stillBeingTaken, type Vm } from '../vm/load.ts';
 import { loadsMemory } from '../vm/memory-load.ts';
@@ -29,7 +30,7 @@ import { readOverlayTargets, withFreeNames } from './overlay-names.ts';
 import type { RevertFacts } from './rules/facts.ts';
 import { filesOpened } from './rules/opened-files.ts';
 import { REVERT_RULES } from './rules/table.ts';
-import { writtenByRevert } from './rules/write.ts';
+import { revertedIn, writtenByRevert } from './rules/write.ts';
 import { readStates } from './state-files.ts';
 import { readStoredFacts, type StoredFacts } from './stored-definitions.ts';
 import { type FailedRevert, leftBehind, verifyRevert } from './verify.ts';
@@ -191,42 +192,58 @@ async function planRevert(
   };
 }
 
+interface KnownFacts {
+  readonly users?: ImageUsers;
+  readonly counts?: KnownCounts;
+  readonly lastingOnly?: boolean;
+}
+
 /**
- * Reads the facts for the rules of a revert, except libvirtd's version. `users`: who else uses the files, if already read;
- * `lastingOnly` as for a create.
+ * Reads the facts for the rules of a revert, except libvirtd's version. `users`: who else uses the files, if already read; `counts`:
+ * those of images that were read before; `lastingOnly` as for a create.
  */
 export async function readRevertFacts(
   ctx: Context,
   vm: Vm,
   snapshot: SnapshotReport,
   stored: StoredFacts,
-  { users: known, lastingOnly = false }: { readonly users?: ImageUsers; readonly lastingOnly?: boolean } = {},
+  { users: known, counts, lastingOnly = false }: KnownFacts = {},
 ): Promise<Omit<RevertFacts, 'daemonVersion'>> {
   const { domain, snapshots, current, uri, images: active } = vm;
   const { location, file } = snapshot.memory;
   const isFile = location === 'external' && file !== null && !isRemote(uri);
   const imagesRead = readStoredImages(ctx, vm, snapshot);
-  const [images, memoryBytes, states, overlayTargets, users, writeObstacles] = await Promise.all([
-    imagesRead,
-    isFile ? occupiedBytes(ctx.files, file) : null,
-    imagesRead.then((read) => readStates(ctx, vm, snapshot, read)),
-    readOverlayTargets(ctx, uri, snapshot),
-    known ??
-      imagesRead.then((read) => {
-        const opened = filesOpened(snapshot, stored).map(({ path }) => path);
-        return readImageUsers(ctx, vm, { more: [...[...read.values()].flatMap(chainPaths), ...opened] });
-      }),
-    readWriteObstacles(
-      ctx,
-      uri,
-      writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
-      { adds: null, byRoot: true, isOff: !lastingOnly && !isActive(domain.state) },
-    ),
-  ]);
+  const [images, memoryBytes, states, overlayTargets, users, writeObstacles, undercounted] =
+    await Promise.all([
+      imagesRead,
+      isFile ? occupiedBytes(ctx.files, file) : null,
+      imagesRead.then((read) => readStates(ctx, vm, snapshot, read)),
+      readOverlayTargets(ctx, uri, snapshot),
+      known ??
+        imagesRead.then((read) => {
+          const opened = filesOpened(snapshot, stored).map(({ path }) => path);
+          return readImageUsers(ctx, vm, { more: [...[...read.values()].flatMap(chainPaths), ...opened] });
+        }),
+      readWriteObstacles(
+        ctx,
+        uri,
+        writtenByRevert({ domain, snapshot, end: 'running' }).map(({ path }) => path),
+        { adds: null, byRoot: true, isOff: !lastingOnly && !isActive(domain.state) },
+      ),
+      imagesRead.then((read) =>
+        readUndercounted(
+          ctx,
+          vm,
+          revertedIn({ snapshot, images: read }).map(({ image }) => image),
+          counts,
+        ),
+      ),
+    ]);
   const memoryThere = isFile ? memoryBytes !== null : null;
   return {
     ...{ domain, snapshot, snapshots, current, images, active, memoryThere, states, overlayTargets, users },
     writeObstacles,
+    undercounted,
     ...stored,
   };
 }

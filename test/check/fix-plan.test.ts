@@ -21,6 +21,7 @@ interface Given {
   readonly unusedMemory?: number;
   readonly users?: CheckFacts['users'];
   readonly writeObstacles?: WriteObstacles;
+  readonly undercounted?: CheckFacts['undercounted'];
   readonly readableFiles?: readonly string[];
 }
 
@@ -34,6 +35,7 @@ function plan({
   unusedMemory,
   users = NOBODY,
   writeObstacles = NO_OBSTACLES,
+  undercounted = new Map(),
   readableFiles = [],
 }: Given) {
   const vda = seen({ tags, ...image }, ...(backing ? [backing] : []));
@@ -59,6 +61,7 @@ function plan({
     daemonVersion: 12_008_000,
     readableFiles,
     writeObstacles,
+    undercounted,
   };
   return planFixes(facts);
 }
@@ -251,6 +254,12 @@ describe('an image that cannot be written to', () => {
     writeObstacles: new Map([['/vm/vda.qcow2', { kind, place: '/vm', stopsOpenFiles: false }]]),
   });
   const twice = { snapshots: [known('s1', 100)], tags: [at('s1', 0), at('s1', 100)] };
+
+  test('nor is anything deleted or resized in one that counts its clusters too low', () => {
+    const undercounted = new Map([['/vm/vda.qcow2', 1]]);
+    expect(actions({ ...twice, undercounted })).toEqual([]);
+    expect(actions({ unusedMemory: 50 * MiB, undercounted })).toEqual([]);
+  });
 
   test('keeps what is in it', () => {
     expect(actions({ ...twice, ...stopped('read-only-mount') })).toEqual([]);

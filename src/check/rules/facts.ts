@@ -6,6 +6,7 @@ import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { UnusedMemory } from '../../qemu/unused-memory.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { UnusedFileFinding } from '../../sharing/unused-files.ts';
+import type { Undercounted } from '../../vm/findings/undercounted.ts';
 import type { LeftPause } from '../../vm/left-pause.ts';
 import type { Freed } from '../../watch/freed.ts';
 import type { Limits } from './limits.ts';
@@ -30,6 +31,8 @@ export interface CheckFacts {
   readonly daemonVersion: DaemonVersion;
   /** Files that snapshots of the VM have made and that users other than the owner can read. */
   readonly readableFiles: readonly string[];
+  /** Absent where nobody looked. */
+  readonly undercounted?: Undercounted;
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
   /** A pause that a `create --together` has made, and what is known of it; null: none. Absent: nobody looked. */

@@ -5,6 +5,7 @@ import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { DirectoryState } from '../../vm/external-state.ts';
+import type { Undercounted } from '../../vm/findings/undercounted.ts';
 
 /** What is known before a snapshot is taken. */
 export interface CreateFacts {
@@ -33,8 +34,8 @@ export interface CreateFacts {
   /** Bytes free where the memory will be written, and bytes that QEMU's process holds; null when unknown. */
   readonly freeBytes: number | null;
   readonly residentBytes: number | null;
-  /** By disk, the number of clusters that an image uses and counts as free; absent where nobody looked, as in a running VM. */
-  readonly usedButFree?: ReadonlyMap<string, number>;
+  /** Absent where nobody looked. */
+  readonly undercounted?: Undercounted;
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }

@@ -8,10 +8,10 @@ import {
   corruptImage,
   eachDisk,
   editCommand,
-  miscountedImage,
   participants,
   unsupportedImage,
 } from '../../vm/findings/disks.ts';
+import { againstUndercounted } from '../../vm/findings/undercounted.ts';
 import type { CreateFacts } from './facts.ts';
 import { INTERNAL } from './modes.ts';
 
@@ -62,17 +62,10 @@ export const INTERNAL_DISK_RULES: readonly Rule<CreateFacts>[] = [
     severity: 'error',
     find: (facts) => eachDisk(facts, corruptImage),
   },
-  {
-    // QEMU would write the table of the snapshot, and what the guest writes next, over data of the guest
-    id: 'refcounts-too-low',
-    hazards: [],
-    severity: 'error',
-    modes: INTERNAL,
-    find: (facts) =>
-      eachDisk(facts, (disk, image) =>
-        miscountedImage(disk, image, facts.usedButFree?.get(disk.target) ?? 0),
-      ),
-  },
+  againstUndercounted(
+    ({ domain, images }) => participants(domain).map(({ target }) => ({ target, image: images.get(target) })),
+    INTERNAL,
+  ),
   {
     id: 'image-cannot-snapshot',
     hazards: [],

@@ -4,6 +4,7 @@ import type { DaemonVersion } from '../../model/libvirt-versions.ts';
 import type { SnapshotReport } from '../../model/report.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
+import type { Undercounted } from '../../vm/findings/undercounted.ts';
 import type { DeleteScope } from '../deletion-set.ts';
 
 /** What is known before a delete. */
@@ -30,6 +31,8 @@ export interface DeleteFacts {
    * are left out.
    */
   readonly merges: readonly Merge[];
+  /** Absent where nobody looked. */
+  readonly undercounted?: Undercounted;
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }

@@ -11,6 +11,7 @@ import {
   obstacleFindings,
   type WrittenDisk,
 } from '../../model/write-obstacles.ts';
+import { againstUndercounted } from '../../vm/findings/undercounted.ts';
 import { deletionOf, deletionSetOf } from '../deletion-set.ts';
 import type { DeleteFacts } from './facts.ts';
 import { imagesOf } from './location.ts';
@@ -18,6 +19,7 @@ import { imagesOf } from './location.ts';
 /** Rules of a delete about images that cannot be written to, or that cannot grow. */
 
 export const WRITE_DELETE_RULES: readonly Rule<DeleteFacts>[] = [
+  againstUndercounted<DeleteFacts>(deletedIn),
   {
     id: 'unwritable-image',
     hazards: [50],
@@ -88,6 +90,13 @@ const isMerge = (facts: Pick<DeleteFacts, 'scope' | 'snapshot' | 'current' | 'da
 /** All paths that a delete writes to. */
 export const writtenByDelete = (facts: DeleteFacts): (string | null)[] =>
   [...deletedTags(facts), ...mergeTargets(facts), ...openedForMerge(facts)].map(({ path }) => path);
+
+/** The images from which a tag is deleted. */
+export function deletedIn(facts: Omit<DeleteFacts, 'undercounted' | 'writeObstacles'>) {
+  return deletionSetOf(facts).flatMap((member) =>
+    internalDisks(member).map(({ target }) => ({ target, image: imagesOf(facts, member).get(target) })),
+  );
+}
 
 function deletedTags(facts: DeleteFacts): (WrittenDisk & { readonly name: string })[] {
   const active = new Map(facts.domain.disks.map(({ target, source }) => [target, source]));

@@ -5,6 +5,7 @@ import type { Snapshot } from '../../model/snapshot.ts';
 import type { WriteObstacles } from '../../model/write-obstacles.ts';
 import type { ImageUsers } from '../../sharing/image-users.ts';
 import type { OverlayTarget, StateFile } from '../../vm/external-state.ts';
+import type { Undercounted } from '../../vm/findings/undercounted.ts';
 import type { StoredDefinitionFacts } from './stored-definition.ts';
 
 /** What is known before a revert. */
@@ -36,6 +37,8 @@ export interface RevertFacts extends Omit<StoredDefinitionFacts, 'domain' | 'sna
   /** Whether a snapshot of the present state is taken first (`--backup`). */
   readonly backup?: boolean;
   readonly resetNvram?: boolean;
+  /** Absent where nobody looked. */
+  readonly undercounted?: Undercounted;
   /** Why images cannot be written to; absent if that was not inspected. */
   readonly writeObstacles?: WriteObstacles;
 }

@@ -8,11 +8,13 @@ import {
   obstacleFindings,
   type WrittenDisk,
 } from '../../model/write-obstacles.ts';
+import { againstUndercounted } from '../../vm/findings/undercounted.ts';
 import type { RevertFacts } from './facts.ts';
 
 /** Rules of a revert about images that cannot be written to. */
 
 export const WRITE_REVERT_RULES: readonly Rule<RevertFacts>[] = [
+  againstUndercounted<RevertFacts>(revertedIn),
   {
     id: 'unwritable-image',
     hazards: [50],
@@ -33,6 +35,11 @@ export const WRITE_REVERT_RULES: readonly Rule<RevertFacts>[] = [
     },
   },
 ];
+
+/** The images in which a revert to an internal snapshot changes the tables. */
+export function revertedIn({ snapshot, images }: Pick<RevertFacts, 'snapshot' | 'images'>) {
+  return internalDisks(snapshot).map(({ target }) => ({ target, image: images.get(target) }));
+}
 
 /** The disks in which a revert to an internal snapshot changes the image, and those that the VM is then started with. */
 export function writtenByRevert({

@@ -208,22 +208,8 @@ export function corruptImage({ target, source }: Disk, image: DiskImage | undefi
   return top?.corrupt ? damagedImage(`disk ${target} (${source}): the image is marked corrupt`, top) : null;
 }
 
-/** The finding about an image that uses so many clusters that it counts as free; null if there are none. */
-export function miscountedImage(
-  { target, source }: Disk,
-  image: DiskImage | undefined,
-  usedButFree: number,
-): Finding | null {
-  const [top] = chainOf(image);
-  if (!top || usedButFree === 0) return null;
-  const clusters = usedButFree === 1 ? 'a cluster' : `${usedButFree} clusters`;
-  return damagedImage(
-    `disk ${target} (${source}): the image is damaged: it counts ${clusters} of its data as free, so QEMU would overwrite them`,
-    top,
-  );
-}
-
-function damagedImage(what: string, top: Image): Finding {
+/** A finding about a damaged image, with the advice to copy it. */
+export function damagedImage(what: string, top: Image): Finding {
   return {
     what,
     command: convertLine(top, `${top.path}.copy`),

@@ -130,6 +130,17 @@ const VDB = '/vm/vdb.qcow2';
 export const writeRevertCases = (
   reverting: Making<RevertFacts>,
 ): Readonly<Record<string, RuleCases<RevertFacts>>> => ({
+  'refcounts-too-low': {
+    severity: 'error',
+    cases: [
+      { says: 'nobody has looked', facts: reverting(), finds: [] },
+      {
+        says: 'a cluster that is counted too low',
+        facts: reverting({ undercounted: new Map([['/vm/vda.qcow2', 1]]) }),
+        finds: [{ what: /it counts a cluster as free, or as used less often than it is/ }],
+      },
+    ],
+  },
   'unwritable-image': {
     severity: 'error',
     cases: [

@@ -484,3 +484,17 @@ describe('images that cannot be written to', () => {
     expect(stopping(scene, name, ...stop)).toEqual(rule === null ? [] : [[rule, 'error']]);
   });
 });
+
+test('a tag in an image that counts its clusters too low', () => {
+  const line = {
+    snapshots: [internal('s1', null, 'qcow2')],
+    current: 's1',
+    image: chain(['qcow2'], { qcow2: ['s1'] }),
+  };
+  const found = (clusters: number) =>
+    applyRules(DELETE_RULES, {
+      ...facts(line, 's1'),
+      undercounted: new Map([[path('qcow2'), clusters]]),
+    }).map(({ rule }) => rule);
+  expect([found(0), found(1)]).toEqual([[], ['refcounts-too-low']]);
+});
