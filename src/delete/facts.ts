@@ -6,8 +6,8 @@ import type { SnapshotReport } from '../model/report.ts';
 import { externalDisks } from '../model/snapshot.ts';
 import { roomOnDevice } from '../qemu/image-room.ts';
 import type { Context, VmReader } from '../run/context.ts';
-import { readImageUsers } from '../sharing/find-image-users.ts';
-import type { ImageUsers } from '../sharing/image-users.ts';
+import { readImageUsers, readUsersOf } from '../sharing/find-image-users.ts';
+import { type ImageUsers, NOBODY } from '../sharing/image-users.ts';
 import { type KnownCounts, readUndercounted } from '../vm/find-undercounted.ts';
 import { readWriteObstacles } from '../vm/find-write-obstacles.ts';
 import type { Vm } from '../vm/load.ts';
@@ -16,6 +16,7 @@ import type { DeleteScope } from './deletion-set.ts';
 import { deletesExternal } from './rules/external.ts';
 import type { DeleteFacts, Merge } from './rules/facts.ts';
 import { membersStoredElsewhere } from './rules/location.ts';
+import { filesTouched } from './rules/sharing.ts';
 import { asksVersion } from './rules/table.ts';
 import { deletedIn, writtenByDelete } from './rules/write.ts';
 
@@ -48,7 +49,8 @@ export async function readDeleteFacts(
     readStored(ctx, vm, membersStoredElsewhere(facts)),
   ]);
   const known = { ...facts, users, daemonVersion, merges, stored };
-  const [writeObstacles, undercounted] = await Promise.all([
+  const touched = isMerged && domain.disks.length > 1 ? filesTouched(known) : [];
+  const [writeObstacles, undercounted, ownUses] = await Promise.all([
     readWriteObstacles(ctx, vm.uri, writtenByDelete(known), {
       adds: 'table',
       byRoot: !isActive(domain.state),
@@ -60,8 +62,11 @@ export async function readDeleteFacts(
       deletedIn(known).map(({ image }) => image),
       counts,
     ),
+    touched.length === 0
+      ? NOBODY
+      : readUsersOf(ctx, { uri: vm.uri, files: { paths: touched.map(({ path }) => path) }, except: null }),
   ]);
-  return { ...known, writeObstacles, undercounted };
+  return { ...known, writeObstacles, undercounted, ownUses };
 }
 
 /** By snapshot, the images in which libvirt will look for it. */

@@ -3,7 +3,14 @@ import { kvmsnapLine, virshWord } from '../model/quote.ts';
 import { type Finding, mebibytes, type Rule } from '../model/rule.ts';
 import { allInText, inText } from '../model/text.ts';
 import { againstOpening, obstacleFindings } from '../model/write-obstacles.ts';
-import { describeUses, type ImageUse, partFrom, seeing, usesOf } from '../sharing/image-users.ts';
+import {
+  byOtherDisks,
+  describeUses,
+  type ImageUse,
+  partFrom,
+  seeing,
+  usesOf,
+} from '../sharing/image-users.ts';
 import { interruptedMerges } from '../vm/external-state.ts';
 import type { MergeFacts } from './facts.ts';
 import { whyOnlyRunning } from './only-running.ts';
@@ -107,8 +114,9 @@ export const MERGE_RULES: readonly Rule<MergeFacts>[] = [
         const isOther = ({ vm }: ImageUse) => vm.uuid !== facts.vm.domain.uuid;
         const changed = seeing(facts.users, base.path).filter(isOther);
         const removed = overlays.flatMap(({ path }) => usesOf(facts.users, path).filter(isOther));
+        const { uuid } = facts.vm.domain;
         const second = [base, ...overlays].flatMap(({ path }) =>
-          ownUses(facts, path).filter((use) => isOfDisk(use) && use.target !== null && use.target !== target),
+          byOtherDisks(facts.users, path, { uuid, target }),
         );
         return [
           ...[changed, second].flatMap((uses) =>
@@ -207,5 +215,3 @@ const each = (
 
 const ownUses = ({ users, vm }: MergeFacts, path: string): ImageUse[] =>
   usesOf(users, path).filter((use) => use.vm.uuid === vm.domain.uuid);
-
-const isOfDisk = ({ kind }: ImageUse): boolean => kind === 'disk' || kind === 'below' || kind === 'data';

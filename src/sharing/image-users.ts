@@ -56,6 +56,16 @@ const SEES_CONTENT: ReadonlySet<UseKind> = new Set(['disk', 'below', 'data', 'sa
 export const seeing = (users: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   usesOf(users, path).filter(({ kind }) => SEES_CONTENT.has(kind));
 
+/** How other disks of the VM with this UUID use a file that a change of the disk `target` writes to or removes. */
+export const byOtherDisks = (
+  users: ImageUsers,
+  path: string,
+  { uuid, target }: { readonly uuid: string; readonly target: string },
+): readonly ImageUse[] =>
+  usesOf(users, path).filter(
+    (use) => use.vm.uuid === uuid && IS_OF_DISK.has(use.kind) && use.target !== null && use.target !== target,
+  );
+
 /** The users whose QEMU has the file open, so that qemu-img cannot write to it. */
 export const opening = (users: ImageUsers, path: string | null | undefined): readonly ImageUse[] =>
   usesOf(users, path).filter(({ open }) => open);

@@ -1,5 +1,5 @@
 // What libvirt would lose or refuse when it deletes an external snapshot.
-import { existsSync, mkdtempSync, statfsSync } from 'node:fs';
+import { existsSync, mkdtempSync, statfsSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { libvirtdPid, repairLibvirtd } from '../lab/daemon.ts';
@@ -61,6 +61,48 @@ describe('what libvirt would take with it', () => {
     await succeed('delete', 'by-kvmsnap', 'e1');
     expect([chain(vm), steps(vm)]).toEqual([['qcow2'], [0, 1]]);
   });
+
+  test.each([
+    ['off', false],
+    ['running', true],
+  ])(
+    'a file that another disk of the VM lies on, %s: virsh fails midway, kvmsnap refuses (hazard 37)',
+    async (_, runs) => {
+      const [raw, vm] = ['by-virsh', 'by-kvmsnap'].map((name) => {
+        const made = defineVm({ name, disks: [{ size: '16M' }] });
+        const other = `${pathOf(made)}.other`;
+        tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', pathOf(made), other]);
+        // by another path, so that only the file itself is the same
+        const link = `${pathOf(made)}.link`;
+        symlinkSync(pathOf(made), link);
+        tool('qemu-img', ['rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', link, other]);
+        layer(made, 'e1');
+        virsh('attach-disk', made.uuid, other, 'vdb', '--subdriver', 'qcow2', '--config');
+        if (runs) start(made);
+        return made;
+      }) as [Vm, Vm];
+      if (await refusedHere(vm, 'e1')) return;
+      expect(deleteRaw(raw, 'e1')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('"write" lock'),
+      });
+      const before = scene(vm);
+      for (const command of ['delete', 'prune'] as const) {
+        const { findings } = await failure(
+          5,
+          ...(command === 'delete'
+            ? [command, 'by-kvmsnap', 'e1']
+            : [command, 'by-kvmsnap', '--match', 'e*', '--keep-last', '0', '--allow-empty']),
+        );
+        expect(findings).toMatchObject([
+          {
+            message: expect.stringContaining(`write into ${pathOf(vm)}, which disk vdb of the VM needs too`),
+          },
+        ]);
+      }
+      expect(scene(vm)).toEqual(before);
+    },
+  );
 
   test('a file that the VM lies on: virsh breaks the VM, kvmsnap refuses (hazard 33)', async () => {
     const [raw, vm] = ['by-virsh', 'by-kvmsnap'].map((name) => {

@@ -26,6 +26,8 @@ export interface DeleteFacts {
   readonly daemonVersion: DaemonVersion;
   /** Which other VMs use the files of this one. */
   readonly users: ImageUsers;
+  /** For an external snapshot of a VM with several disks, how the VM itself uses the files that change. */
+  readonly ownUses?: ImageUsers;
   /**
    * For an external snapshot, the merges that may need more space than is free. Merges whose growth is not known exactly
    * are left out.

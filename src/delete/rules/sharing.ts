@@ -5,8 +5,16 @@ import { isBefore, isFrom, REMOVES_MEMORY, SPARES_INTERNAL } from '../../model/l
 import { kvmsnapLine } from '../../model/quote.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
 import { externalDisks, locationOf, stateFile } from '../../model/snapshot.ts';
-import { inText } from '../../model/text.ts';
-import { accounting, describeUses, opening, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
+import { disksInText, inText } from '../../model/text.ts';
+import {
+  accounting,
+  byOtherDisks,
+  describeUses,
+  opening,
+  seeing,
+  shutDown,
+  usesOf,
+} from '../../sharing/image-users.ts';
 import { deletionOf } from '../deletion-set.ts';
 import { external, holderBefore, unregistering } from './external.ts';
 import type { DeleteFacts } from './facts.ts';
@@ -31,6 +39,19 @@ export const SHARING_RULES: readonly Rule<DeleteFacts>[] = [
     });
   }),
   external('image-users', [37, 39], changedForOthers),
+  // QEMU cannot lock the file for writing, because it has it open for the other disk: libvirt fails after it has merged other disks
+  external('other-disk', [37], (facts) =>
+    filesTouched(facts).flatMap(({ path, action, target }) => {
+      if (!facts.ownUses || target === null) return [];
+      const others = byOtherDisks(facts.ownUses, path, { uuid: facts.domain.uuid, target });
+      if (others.length === 0) return [];
+      const disks = disksInText(unique(others.flatMap((use) => use.target ?? [])));
+      return {
+        what: `disk ${target}: to delete ${inText(facts.snapshot.name)}, libvirt would ${action}, which ${disks} of the VM needs too`,
+        ...unregistering(facts, facts.snapshot),
+      };
+    }),
+  ),
   {
     id: 'shared-tag',
     hazards: [39],
@@ -88,26 +109,38 @@ function filesRemoved(facts: DeleteFacts): string[] {
 }
 
 /** The files that a deletion changes or removes. A merge writes into the file below the overlay. */
-function filesTouched(facts: DeleteFacts): Touched[] {
-  const removed = (path: string): Touched => ({ path, action: `remove ${path}`, isRemoved: true });
+export function filesTouched(
+  facts: Omit<DeleteFacts, 'writeObstacles' | 'undercounted' | 'ownUses'>,
+): Touched[] {
+  const removed = (path: string, target: string | null = null): Touched => ({
+    ...{ path, target },
+    action: `remove ${path}`,
+    isRemoved: true,
+  });
   const { location, file } = facts.snapshot.memory;
   const isMemoryRemoved =
     location === 'external' && file !== null && !isBefore(facts.daemonVersion, REMOVES_MEMORY);
   const memory = isMemoryRemoved ? [removed(file)] : [];
-  if (deletionOf(facts) === 'unlink') return [...filesRemoved(facts).map(removed), ...memory];
+  if (deletionOf(facts) === 'unlink') return [...filesRemoved(facts).map((path) => removed(path)), ...memory];
   const merged = externalDisks(facts.snapshot).flatMap((disk): Touched[] => {
     const { target, source } = disk;
     if (source === null) return [];
     const overlay = chainOf(facts.images.get(target)).find(({ path }) => path === source);
     const base = overlay?.backing ?? stateFile(facts.snapshot, disk) ?? disk.address ?? null;
-    const written = (path: string): Touched => ({ path, action: `write into ${path}`, isRemoved: false });
-    return [...(base === null ? [] : [written(base)]), removed(source)];
+    const written = (path: string): Touched => ({
+      ...{ path, target },
+      action: `write into ${path}`,
+      isRemoved: false,
+    });
+    return [...(base === null ? [] : [written(base)]), removed(source, target)];
   });
   return [...merged, ...memory];
 }
 
 interface Touched {
   readonly path: string;
+  /** The disk whose overlay is merged; null if nothing is. */
+  readonly target: string | null;
   readonly action: string;
   readonly isRemoved: boolean;
 }
@@ -125,3 +158,5 @@ function usersOf({ domain, snapshot, snapshots, images }: DeleteFacts): Readonly
   }
   return users;
 }
+
+const unique = <T>(all: readonly T[]): T[] => [...new Set(all)];

@@ -498,3 +498,27 @@ test('a tag in an image that counts its clusters too low', () => {
     }).map(({ rule }) => rule);
   expect([found(0), found(1)]).toEqual([[], ['refcounts-too-low']]);
 });
+
+test('a merge into a file on which another disk of the VM lies, or that removes it', () => {
+  const known = facts(LINE, 'e1');
+  const { uuid, name } = known.domain;
+  const used = (ending: string, target: string) => ({
+    ...known,
+    ownUses: {
+      uses: new Map([[path(ending), [use({ kind: 'below', target, vm: { name, uuid, state: 'shutoff' } })]]]),
+      unknown: [],
+    },
+  });
+  const foundBy = (changed: DeleteFacts) => applyRules(DELETE_RULES, changed);
+  expect(foundBy(used('qcow2', 'vdb'))).toMatchObject([
+    {
+      rule: 'other-disk',
+      what: 'disk vda: to delete e1, libvirt would write into /vm/vda.qcow2, which disk vdb of the VM needs too',
+      command: 'kvmsnap delete --metadata centos7-1 e1',
+    },
+  ]);
+  expect(foundBy(used('e1', 'vdb'))).toMatchObject([
+    { what: expect.stringContaining('remove /vm/vda.e1, which') },
+  ]);
+  expect([foundBy(used('qcow2', 'vda')), foundBy(used('e3', 'vdb'))]).toEqual([[], []]);
+});
