@@ -1,7 +1,7 @@
-import { errorCode, type FileKind, freeBytes, type HostFiles } from '../host/files.ts';
+import { errorCode, type FileKind, freeBytes, type HostFiles, unlessOurs } from '../host/files.ts';
 import { chainOf } from '../model/image.ts';
 import type { SnapshotPlan } from '../model/input/snapshot-spec.ts';
-import { directoryOf } from '../model/paths.ts';
+import { baseName, directoryOf } from '../model/paths.ts';
 import { readChain } from '../qemu/qemu-img.ts';
 import type { Context } from '../run/context.ts';
 import { isRemote } from '../vm/disks.ts';
@@ -40,12 +40,17 @@ async function readTargetFile(ctx: Context, path: string, format: string | null)
   const image = status && format ? await readChain(ctx, { path, format }) : undefined;
   return {
     holds: status ? HOLDS[status.kind] : null,
+    isDanglingLink: status === null && (await hasEntry(ctx.files, directory, baseName(path))),
     bytes: status?.sizeBytes ?? 0,
     directory: await directoryState(ctx.files, directory),
     freeBytes: await freeBytes(ctx.files, directory),
     backing: chainOf(image)[0]?.backing ?? null,
   };
 }
+
+/** Whether the directory lists the name: where nothing is found at the path, that is a link which leads to nothing. */
+const hasEntry = async (files: HostFiles, directory: string, name: string): Promise<boolean> =>
+  (await files.readdir(directory).catch(unlessOurs))?.some((entry) => entry.name === name) ?? false;
 
 const HOLDS: Readonly<Record<FileKind, TargetFile['holds']>> = {
   file: 'file',

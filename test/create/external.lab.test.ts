@@ -1,5 +1,13 @@
 // External snapshots: where the files go, what is in them, and what is refused before anything is touched.
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap } from '../lab/cli.ts';
@@ -140,6 +148,42 @@ describe('a file that exists (hazard 14)', () => {
 
     virsh('snapshot-create-as', vm.uuid, 's2', '--memspec', memory);
     expect(readFileSync(memory).equals(kept)).toBe(false);
+  });
+
+  test('a link that leads to nothing: virsh writes to another directory, kvmsnap refuses', async () => {
+    const [raw, vm] = ['by-virsh', 'web-1'].map((name) =>
+      defineVm({ name, disks: [SMALL], boot: 'idle' }),
+    ) as [Vm, Vm];
+    for (const each of [raw, vm]) start(each);
+    const elsewhere = mkdtempSync(join(scratch, 'elsewhere-'));
+    const link = (of: Vm, name: string) => {
+      const path = join(dirname(pathOf(of)), name);
+      symlinkSync(join(elsewhere, name), path);
+      return path;
+    };
+    virsh(
+      'snapshot-create-as',
+      raw.uuid,
+      's1',
+      '--disk-only',
+      '--diskspec',
+      `vda,file=${link(raw, 'raw.link')}`,
+    );
+    expect(readdirSync(elsewhere)).toEqual(['raw.link']);
+    const [overlay, own, memory] = [link(vm, 'own.link'), link(vm, 'vda.s1'), link(vm, 'm.link')];
+    const before = fingerprint(vm);
+    for (const [path, ...options] of [
+      [overlay, '--disk-only', '--diskspec', `vda,file=${overlay}`],
+      [own, '--disk-only'],
+      [memory, '--memspec', memory, '--diskspec', `vda,file=${join(scratch, 'o')}`],
+    ] as const) {
+      const { message, exitCode } = await refused('create-as', 'web-1', 's1', ...options, '--force');
+      expect([exitCode, message]).toEqual([
+        5,
+        expect.stringContaining(`${path} is a symbolic link to a file that`),
+      ]);
+    }
+    expect([readdirSync(elsewhere).sort(), fingerprint(vm)]).toEqual([['raw.link'], before]);
   });
 
   test('where an overlay or the memory would be placed', async () => {

@@ -124,6 +124,24 @@ export const TARGET_FILE_RULES: readonly Rule<CreateFacts>[] = [
     },
   },
   {
+    // libvirt creates the file to which the link leads, with exit 0, and later removes only the link (seen on 9.0 and 12.8)
+    id: 'dangling-link',
+    hazards: [],
+    severity: 'error',
+    modes: EXTERNAL,
+    find: (facts) => {
+      const { plan } = facts;
+      const overlays = plan.spec.reuse ? [] : plan.disks.flatMap(({ overlay }) => overlay ?? []);
+      return [...overlays, ...(plan.memoryFile === null ? [] : [plan.memoryFile])]
+        .filter((path) => targetFileAt(facts, path)?.isDanglingLink)
+        .map((path) => ({
+          what: `${path} is a symbolic link to a file that does not exist, and libvirt would write to that place instead of ${directoryOf(path) || '/'}`,
+          hint: 'choose another name for the snapshot or the file, or move the link away; this command shows where it leads',
+          command: `ls -ld -- ${quote(path)}`,
+        }));
+    },
+  },
+  {
     id: 'unseen-file',
     hazards: [14],
     severity: 'overridable',

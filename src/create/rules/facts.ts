@@ -44,6 +44,8 @@ export interface CreateFacts {
 export interface TargetFile {
   /** null: nothing. */
   readonly holds: 'file' | 'device' | 'other' | null;
+  /** Whether there is a symbolic link that leads to nothing. */
+  readonly isDanglingLink?: boolean;
   /** Bytes of the file. */
   readonly bytes: number;
   /** Whether a file can be created in that directory, as far as this host knows. */

@@ -122,6 +122,32 @@ export const TARGET_FILE_CASES: Readonly<Record<string, RuleCases<CreateFacts>>>
       },
     ],
   },
+  'dangling-link': {
+    severity: 'error',
+    cases: [
+      { says: 'nothing there', facts: both, finds: [] },
+      {
+        says: 'where an overlay is reused',
+        facts: at(reusing, OVERLAY, { isDanglingLink: true }),
+        finds: [],
+      },
+      {
+        says: 'for an overlay',
+        facts: at(both, OVERLAY, { isDanglingLink: true }),
+        finds: [
+          {
+            what: /^\/vm\/vda\.s1 is a symbolic link .* instead of \/vm$/,
+            command: 'ls -ld -- /vm/vda.s1',
+          },
+        ],
+      },
+      {
+        says: 'for the memory',
+        facts: at(both, MEMORY, { isDanglingLink: true }),
+        finds: [{ what: /s1\.mem is a symbolic link/ }],
+      },
+    ],
+  },
   'unseen-file': {
     severity: 'overridable',
     cases: [
