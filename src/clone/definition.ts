@@ -61,6 +61,8 @@ const CHANGES: readonly Change[] = [
         ? null
         : newElement('nvram', { attributes, text: nvram ?? '' });
     }),
+  // its variables are in no image that can be copied; libvirt makes it anew, at a path of its own, from the template
+  (domain) => changedAt(domain, 'os/varstore', (element) => withAttributes(element, { path: null })),
   (domain, { disks }) => changedAt(domain, 'devices/disk', (disk) => ownDisk(disk, disks)),
   (domain) =>
     changedAt(domain, 'devices/interface', (nic) => {

@@ -79,7 +79,10 @@ export interface DomainDefinition {
   readonly id?: string;
   readonly memoryBytes: number;
   readonly disks: readonly Disk[];
-  /** Null for BIOS; else the pflash firmware and the NVRAM's format (libvirt's default is raw). */
+  /**
+   * Null for BIOS; else the UEFI firmware and the NVRAM's format (libvirt's default is raw). `json`: no pflash, but a `<varstore>`, which
+   * QEMU reads at its start and writes as a whole, also when it loads memory, and which is part of saved memory.
+   */
   readonly pflash: { readonly nvramFormat: string; readonly nvramPath: string | null } | null;
   /** Types of passed-through host devices (`pci`, `usb`, `mdev`, ...). */
   readonly hostDevices: readonly string[];

@@ -62,7 +62,7 @@ export async function readStage(ctx: Context, session: Session, resumes: boolean
   );
   const needsNvram =
     stored.children.some(({ name, attributes }) => name === 'os' && attributes['firmware'] === 'efi') ||
-    elementsAt(stored, 'os/nvram').length > 0;
+    ['os/nvram', 'os/varstore'].some((path) => elementsAt(stored, path).length > 0);
   const part = needsNvram ? await readNvram(ctx, session, stored) : null;
   const [first] = overlays;
   const directory = first ? dirname(first.path) : ELSEWHERE;

@@ -5,7 +5,7 @@ import type { Session } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
 import { unlessOurs } from '../host/files.ts';
 import type { Running } from '../host/process/exec.ts';
-import { changedAt, elementXml } from '../libvirt/xml/change.ts';
+import { changedAt, elementXml, withAttributes } from '../libvirt/xml/change.ts';
 import { overlayArguments } from '../qemu/serving.ts';
 import type { Context } from '../run/context.ts';
 import type { StageFacts } from './facts.ts';
@@ -164,7 +164,10 @@ export function definitionOf({ stored, name, uuid, overlays, security, nvram, re
     overlays: new Map(overlays.map(({ part, path }) => [part.target, path])),
   });
   if (!nvram) return domain;
-  return changedAt(domain, 'os/nvram', (element) => ({
+  const withVarstore = changedAt(domain, 'os/varstore', (element) =>
+    withAttributes(element, { path: nvram.path }),
+  );
+  return changedAt(withVarstore, 'os/nvram', (element) => ({
     ...element,
     attributes: Object.fromEntries(Object.entries(element.attributes).filter(([key]) => key !== 'type')),
     children: [],

@@ -17,8 +17,9 @@ export const EXTERNAL_CONTENT_RULES: readonly Rule<CreateFacts>[] = [
     hazards: [15],
     severity: 'warning',
     modes: EXTERNAL,
-    find: ({ domain }) =>
-      domain.pflash
+    find: ({ domain, plan }) =>
+      // saved memory contains the variables of a <varstore>
+      domain.pflash && !(domain.pflash.nvramFormat === 'json' && plan.memoryFile !== null)
         ? [
             {
               what: 'the UEFI NVRAM (boot entries, secure boot keys) will NOT be part of the snapshot: it has no overlay',

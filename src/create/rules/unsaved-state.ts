@@ -22,7 +22,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       const hint = externalInstead(daemonVersion);
       if (older !== null)
         return [{ what: `the VM has UEFI firmware, and ${older}`, ...(hint !== null && { hint }) }];
-      if (!isActive(domain.state) || domain.pflash.nvramFormat === 'qcow2') return [];
+      if (!isActive(domain.state) || ['qcow2', 'json'].includes(domain.pflash.nvramFormat)) return [];
       return [
         {
           what: `the VM has UEFI firmware with NVRAM in ${domain.pflash.nvramFormat} format, but a snapshot of the running VM needs NVRAM in qcow2 format`,
@@ -44,7 +44,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       !isActive(domain.state)
         ? [
             {
-              what: 'the UEFI NVRAM (boot entries, secure boot keys) is raw and will NOT be part of the snapshot',
+              what: `the UEFI NVRAM (boot entries, secure boot keys) is ${domain.pflash.nvramFormat === 'json' ? 'a file of its own' : 'raw'} and will NOT be part of the snapshot`,
             },
           ]
         : [],

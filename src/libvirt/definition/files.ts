@@ -49,6 +49,7 @@ function filePart(definition: string): string {
   return [
     ...(devices.match(/<disk .*?<\/disk>/gs) ?? []),
     ...(own.match(/<nvram[ >].*?<\/nvram>/gs) ?? []),
+    ...(own.match(/<varstore .*?>/gs) ?? []),
     ...(own.match(OTHER_FILES) ?? []),
     ...(own.match(/<qemu:arg .*?\/>/gs) ?? []),
   ].join('');
@@ -117,12 +118,18 @@ const mirrors = (text: string): NamedFile[] =>
 
 function nvram(text: string): NamedFile[] {
   const [element] = /<nvram[ >].*?<\/nvram>/s.exec(text) ?? [];
-  if (element === undefined) return [];
+  if (element === undefined) return varstore(text);
   const [, source] = /<source file=['"]([^'"]*)['"]/.exec(element) ?? [];
   const [, inner = ''] = /<nvram[^>]*>([^<]*)</.exec(element) ?? [];
   const [, format = 'raw'] = /<nvram[^>]*\sformat=['"]([^'"]*)['"]/.exec(element) ?? [];
   const path = plainText(source ?? inner).trim();
   return path.startsWith('/') ? [{ ...other(path, format), nvram: true }] : [];
+}
+
+/** The file in which QEMU itself keeps the variables of UEFI firmware (libvirt 12 and later), with content in JSON. */
+function varstore(text: string): NamedFile[] {
+  const [, path] = /<varstore [^>]*?\bpath=['"]([^'"]*)['"]/.exec(text) ?? [];
+  return path?.startsWith('/') ? [{ ...other(plainText(path), 'raw'), nvram: true }] : [];
 }
 
 /** Drives that the XML passes directly to QEMU: `file=/a,format=qcow2`, `{"filename":"/a"}`, `-hda /a`. */

@@ -80,6 +80,7 @@ const DomainElement = z.object({
     os: z.optional(
       z.object({
         '@firmware': z.optional(z.string()),
+        varstore: z.optional(emptyIsNone(z.object({ '@path': z.optional(z.string()) }))),
         loader: z.optional(z.union([z.string(), z.object({ '@type': z.optional(z.string()) })])),
         nvram: z.optional(
           z.union([
@@ -226,6 +227,8 @@ function hasMedium(source: object | undefined): boolean {
 function pflashOf(os: z.infer<typeof DomainElement>['domain']['os']): DomainDefinition['pflash'] {
   const loader = os?.loader;
   const nvram = os?.nvram;
+  if (os?.varstore !== undefined && nvram === undefined)
+    return { nvramFormat: 'json', nvramPath: os.varstore['@path'] ?? null };
   const byLoader = typeof loader === 'object' && loader['@type'] === 'pflash';
   if (!byLoader && os?.['@firmware'] !== 'efi' && nvram === undefined) return null;
   if (nvram === undefined || typeof nvram === 'string')

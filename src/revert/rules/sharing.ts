@@ -1,11 +1,12 @@
 import { chainPaths } from '../../model/image.ts';
 import type { Finding, Rule } from '../../model/rule.ts';
-import { externalDisks, internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
+import { externalDisks, hasMemory, internalDisks, type Snapshot, stateFile } from '../../model/snapshot.ts';
 import { inText } from '../../model/text.ts';
 import { describeUses, opening, partFrom, seeing, shutDown, usesOf } from '../../sharing/image-users.ts';
 import { copyOfSnapshot } from '../../vm/findings/disks.ts';
 import { removedFiles } from './external-state.ts';
 import type { RevertFacts } from './facts.ts';
+import { startsQemu } from './stored-definition.ts';
 
 /** The rule about other VMs that use the files which a revert changes. */
 
@@ -33,10 +34,15 @@ export const SHARED_BASE: Rule<RevertFacts> = {
 };
 
 /** The images that a revert to an internal snapshot changes for every VM that uses them. */
-function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts): Finding[] {
+function changedForOthers(facts: RevertFacts): Finding[] {
+  const { domain, snapshot, users } = facts;
   const disks = internalDisks(snapshot);
   const nvram = domain.pflash?.nvramPath ?? null;
-  const isNvramChanged = resetNvram || (disks.length > 0 && domain.pflash?.nvramFormat === 'qcow2');
+  const nvramUsers = changesNvram(facts)
+    ? seeing(users, nvram)
+    : overwritesVarstore(facts)
+      ? opening(users, nvram)
+      : [];
   return [
     ...disks.flatMap(({ target, source, address }) => {
       const now = domain.disks.find((disk) => disk.target === target);
@@ -49,16 +55,25 @@ function changedForOthers({ domain, snapshot, users, resetNvram }: RevertFacts):
         ...partFrom(others, instead),
       };
     }),
-    ...(nvram !== null && isNvramChanged && seeing(users, nvram).length > 0
+    ...(nvramUsers.length > 0
       ? [
           {
-            what: `the revert changes the NVRAM ${nvram}, and ${describeUses(seeing(users, nvram))}`,
-            ...partFrom(seeing(users, nvram)),
+            what: `the revert changes the NVRAM ${nvram}, and ${describeUses(nvramUsers)}`,
+            ...partFrom(nvramUsers),
           },
         ]
       : []),
   ];
 }
+
+function changesNvram({ domain: { pflash }, snapshot, resetNvram = false }: RevertFacts): boolean {
+  if (pflash?.nvramFormat === 'json') return resetNvram || hasMemory(snapshot);
+  return resetNvram || (internalDisks(snapshot).length > 0 && pflash?.nvramFormat === 'qcow2');
+}
+
+/** QEMU writes a <varstore> as soon as it starts, and does not lock it, so that another running VM would lose its variables. */
+const overwritesVarstore = (facts: RevertFacts): boolean =>
+  facts.domain.pflash?.nvramFormat === 'json' && startsQemu(facts);
 
 function copying(snapshot: Snapshot, path: string): Pick<Finding, 'hint' | 'command'> {
   const { command, caution } = copyOfSnapshot(snapshot, path);

@@ -179,6 +179,36 @@ export const sharedReverts = (facts: RevertFacts): Readonly<Record<string, RuleC
         finds: [{ what: /changes the NVRAM \/vm\/vars, and VM web-2 \(shut off\) has it in its definition/ }],
       },
       {
+        says: 'a varstore that another VM has too, and that loaded memory overwrites',
+        facts: {
+          ...facts,
+          domain: domain({ pflash: { nvramFormat: 'json', nvramPath: '/vm/vars' } }),
+          snapshot: { ...facts.snapshot, memory: { location: 'internal', file: null }, state: 'running' },
+          users: usedBy('/vm/vars', { target: null }),
+        },
+        finds: [{ what: /changes the NVRAM \/vm\/vars, and VM web-2 \(shut off\) has it in its definition/ }],
+      },
+      {
+        says: 'a varstore that a running VM has too, and that a start overwrites',
+        facts: {
+          ...facts,
+          domain: domain({ pflash: { nvramFormat: 'json', nvramPath: '/vm/vars' } }),
+          end: 'running',
+          users: usedBy('/vm/vars', { target: null, open: true }),
+        },
+        finds: [{ what: /changes the NVRAM \/vm\/vars, and VM web-2 \(running\)/ }],
+      },
+      {
+        says: 'such a varstore, where QEMU is not started',
+        facts: {
+          ...facts,
+          domain: domain({ pflash: { nvramFormat: 'json', nvramPath: '/vm/vars' } }),
+          end: 'shutoff',
+          users: usedBy('/vm/vars', { target: null, open: true }),
+        },
+        finds: [],
+      },
+      {
         says: 'external: the base stays as it is',
         facts: onOverlay(facts, { users: usedBy(VDA, { kind: 'below' }) }),
         finds: [],

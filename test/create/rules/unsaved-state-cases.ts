@@ -32,6 +32,14 @@ export const UNSAVED_STATE_CASES: Readonly<Record<string, RuleCases<CreateFacts>
         finds: [],
       },
       {
+        says: 'running with a varstore, which is part of the memory',
+        facts: creating({
+          domain: running({ pflash: { nvramFormat: 'json', nvramPath: null } }),
+          daemonVersion: NEW_DAEMON,
+        }),
+        finds: [],
+      },
+      {
         says: 'off with raw NVRAM',
         facts: creating({
           domain: domain({ pflash: { nvramFormat: 'raw', nvramPath: null } }),

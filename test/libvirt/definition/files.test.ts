@@ -52,6 +52,14 @@ test('what lies beneath, a mirror, NVRAM, and drives past libvirt', () => {
   ]);
 });
 
+test('the variables of UEFI firmware in a file of their own, which QEMU writes', () => {
+  const varstore = "<os><varstore template='/t.json' path='/vm/a&amp;b.json'/></os>";
+  expect(read(domain('', '', varstore)).files).toEqual([
+    expect.objectContaining({ path: '/vm/a&b.json', nvram: true, readonly: false, target: null }),
+  ]);
+  expect(read(domain('', '', "<os><varstore template='/t.json'/></os>")).files).toEqual([]);
+});
+
 test('what is booted directly, firmware, ROMs, and files that QEMU writes', () => {
   const xml = domain(
     "<interface type='user'><rom file='/vm/rom'/></interface><serial type='file'><source path='/vm/out'/><log file='/vm/log' append='on'/></serial><memory model='nvdimm'><source><path>/vm/nvdimm</path></source></memory>",

@@ -237,6 +237,16 @@ describe('a VM', () => {
       { nvramFormat: 'qcow2', nvramPath: '/nv' },
     ],
     [
+      'variables in a file of their own',
+      "<os firmware='efi'><loader type='rom'>/OVMF.fd</loader><varstore template='/t.json' path='/v.json'/></os>",
+      { nvramFormat: 'json', nvramPath: '/v.json' },
+    ],
+    [
+      'such variables, the path chosen by libvirt',
+      "<os><loader type='rom'>/OVMF.fd</loader><varstore/></os>",
+      { nvramFormat: 'json', nvramPath: null },
+    ],
+    [
       'chosen by libvirt',
       "<os firmware='efi'><type>hvm</type></os>",
       { nvramFormat: 'raw', nvramPath: null },
