@@ -33,6 +33,17 @@ export async function requireNew(
       throw new KvmsnapError('exists', `${path} exists already; ${nothing}`, { hint });
 }
 
+/** Whether a regular file with exactly these bytes is there already. */
+export async function hasContent(
+  { files }: Pick<Context, 'files'>,
+  path: string,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  const found = await files.stat(path).catch(unlessOurs);
+  if (found?.kind !== 'file' || found.sizeBytes !== bytes.length) return false;
+  return Buffer.from(await files.read(path)).equals(bytes);
+}
+
 /**
  * Throws `check` for a file system that has not enough free space for the new files on it, unless `force`. `cannot`: what cannot be
  * done then.

@@ -1,6 +1,13 @@
 import { join, resolve } from 'node:path';
 import { measureCopy, whileServed } from '../content/copy.ts';
-import { newFilesOf, type Planned, requireNew, requireRoom, writeCopy } from '../content/new-files.ts';
+import {
+  hasContent,
+  newFilesOf,
+  type Planned,
+  requireNew,
+  requireRoom,
+  writeCopy,
+} from '../content/new-files.ts';
 import { requireUnchanged, type Session, withContent } from '../content/session.ts';
 import { KvmsnapError } from '../errors.ts';
 import { occupiedBytes } from '../host/files.ts';
@@ -41,11 +48,16 @@ export async function exportSnapshot(
       ...{ part, format, compress },
       path: join(to, `${fileName(session)}-${part.target}.${format}`),
     }));
-    const definition = join(to, `${fileName(session)}.xml`);
-    await requireNew(ctx, [...files.map(({ path }) => path), definition], {
-      nothing: 'nothing was copied',
-      hint: 'name another directory, or remove the file if you do not need it',
-    });
+    const definition = await definitionFile(ctx, session, join(to, `${fileName(session)}.xml`));
+    const newFiles = definition?.bytes ? [...files, definition] : files;
+    await requireNew(
+      ctx,
+      newFiles.map(({ path }) => path),
+      {
+        nothing: 'nothing was copied',
+        hint: 'name another directory, or remove the file if you do not need it',
+      },
+    );
     const planned: Planned[] = [];
     for (const file of files)
       planned.push({
@@ -69,6 +81,25 @@ export async function exportSnapshot(
 /** The name of the VM as a part of a file name. */
 const fileName = ({ domain }: Session): string => domain.name.replaceAll('/', '_');
 
+/** The stored definition as a file. */
+interface DefinitionFile {
+  readonly path: string;
+  /** Null: the file is there already, as when one disk after the other is exported. */
+  readonly bytes: Uint8Array | null;
+}
+
+/** Null if the snapshot stores no definition. */
+async function definitionFile(
+  ctx: Context,
+  { domain, snapshot }: Session,
+  path: string,
+): Promise<DefinitionFile | null> {
+  const stored = storedDefinition(await readSnapshotXml(ctx.virsh, domain, snapshot.name, false));
+  if (stored === null) return null;
+  const bytes = Buffer.from(`${stored}\n`);
+  return { path, bytes: (await hasContent(ctx, path, bytes)) ? null : bytes };
+}
+
 /** What was written. */
 export interface Written {
   readonly exported: readonly Exported[];
@@ -82,15 +113,13 @@ async function writeAll(
   session: Session,
   planned: readonly Planned[],
   to: string,
-  definition: string,
+  definition: DefinitionFile | null,
 ): Promise<Written> {
   const files = newFilesOf(ctx, session.run);
   try {
     await files.makeDirectory(to, 0o700);
     for (const each of planned) await writeCopy(ctx, session, files, each);
-    const xml = await readSnapshotXml(ctx.virsh, session.domain, session.snapshot.name, false);
-    const stored = storedDefinition(xml);
-    if (stored !== null) await files.begin(definition, 'xml', Buffer.from(`${stored}\n`));
+    if (definition?.bytes) await files.begin(definition.path, 'xml', definition.bytes);
     await requireUnchanged(ctx, session, 'nothing was exported');
     await files.publish('nothing was exported');
     await files.settle();
@@ -100,7 +129,7 @@ async function writeAll(
         occupiedBytes: (await occupiedBytes(ctx.files, each.path)) ?? 0,
       })),
     );
-    return { exported, definition: stored === null ? null : definition };
+    return { exported, definition: definition?.path ?? null };
   } catch (error) {
     await files.discard();
     throw error;

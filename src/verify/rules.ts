@@ -74,8 +74,8 @@ export const VERIFY_RULES: readonly Rule<VerifyRuleFacts>[] = [
     id: 'outward-devices',
     hazards: [],
     severity: 'error',
-    find: ({ resumes, stored }) => {
-      const devices = resumes ? outwardDevices(stored) : [];
+    find: ({ resumes, stored, memory }) => {
+      const devices = resumes && memory !== null ? outwardDevices(stored) : [];
       return devices.length === 0
         ? []
         : [

@@ -179,6 +179,16 @@ test('an external snapshot: from the chain, also while the VM runs; not if its f
   await succeed('export', 'web', 'e1', fresh(), '--disk', 'vda');
 });
 
+test('of one disk after the other into one directory, the definition is written once', async () => {
+  movedOn();
+  const to = fresh();
+  await succeed('export', 'web', 's1', to, '--disk', 'vda');
+  const xml = readFileSync(join(to, 'web.xml'), 'utf8');
+  await succeed('export', 'web', 's1', to, '--disk', 'vdb');
+  expect(readdirSync(to).sort()).toEqual(['web-vda.qcow2', 'web-vdb.qcow2', 'web.xml']);
+  expect(readFileSync(join(to, 'web.xml'), 'utf8')).toBe(xml);
+});
+
 describe('nothing is exported', () => {
   test('where a file exists: exit 6', async () => {
     const vm = movedOn();

@@ -99,6 +99,11 @@ describeCases(
           facts: facts({ stored: devices(OUTWARD.map((name) => `<${name}/>`).join('')) }),
           finds: [],
         },
+        {
+          says: 'there is no memory to resume',
+          facts: resumed({ memory: null, stored: devices(`<${OUTWARD[0]}/>`) }),
+          finds: [],
+        },
         ...OUTWARD.map((name) => ({
           says: name,
           facts: resumed({ stored: devices(`<${name}/>`) }),
