@@ -53,8 +53,11 @@ export function revertAll(
       const failures: KvmsnapError[] = [];
       for (const { vm, operation, ctxFor } of all)
         try {
-          planned.push(await loadChecked(ctxFor(ctx), operation, true));
-          if (all.length > 1) await requireIdle(ctx, vm);
+          planned.push(
+            all.length === 1
+              ? await loadChecked(ctxFor(ctx), operation, true)
+              : await loadIdle(ctxFor(ctx), operation, vm),
+          );
         } catch (error) {
           if (!(error instanceof KvmsnapError) || ctx.interrupts.stop.aborted) throw error;
           failures.push(error);
@@ -123,13 +126,24 @@ async function revertAgreed(
   }
 }
 
-/** Throws `busy` if another job holds the VM: its revert would be refused after others were carried out. */
-async function requireIdle({ virsh }: Context, { domain }: Vm): Promise<void> {
-  if (await isIdle(virsh, domain.uuid)) return;
-  throw new KvmsnapError('busy', `cannot revert ${inText(domain.name)}: another job is running on it`, {
+/** Loads it as when no other job is running on the VM; else throws what prevents the revert, or `busy`. */
+async function loadIdle(
+  ctx: Context,
+  operation: ReturnType<typeof revertSnapshot>,
+  vm: Vm,
+): Promise<PlannedRevert> {
+  // asked before the VM is read, so that what another job was still doing is part of what is announced
+  const idle = await isIdle(ctx.virsh, vm.domain.uuid);
+  const planned = await loadChecked(ctx, operation, true);
+  if (!idle) throw busy(vm);
+  return planned;
+}
+
+/** Another job holds the VM: its revert would be refused after others were carried out. */
+const busy = ({ domain }: Vm) =>
+  new KvmsnapError('busy', `cannot revert ${inText(domain.name)}: another job is running on it`, {
     hint: 'wait until it has finished, or add --wait 10m',
   });
-}
 
 /** Notes with the name of the VM. */
 function withVmName(ctx: Context, { domain }: Vm): Context {

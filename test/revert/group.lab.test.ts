@@ -64,7 +64,8 @@ test('a VM that is busy before the first revert: nothing is touched, exit 7; wit
   expect(bytes(app)).toEqual([NOW]);
   continueQemu(db);
   await done;
-  expect((await run.done).code).toBe(0);
+  const { code, stderr } = await run.done;
+  expect(code, stderr).toBe(0);
   expect([vms.map(bytes), state(db)]).toEqual([[[THEN], [THEN]], 'shut off']);
 });
 

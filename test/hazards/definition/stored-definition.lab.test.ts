@@ -41,7 +41,10 @@ function revert(vm: Vm, ...options: string[]): ToolResult {
 }
 
 /** A VM with an ISO in its drive when `s1` is taken; the ISO is ejected and removed afterwards. */
-function withoutIso(name: string, { running, runsNow = running }: { running: boolean; runsNow?: boolean }) {
+async function withoutIso(
+  name: string,
+  { running, runsNow = running }: { running: boolean; runsNow?: boolean },
+) {
   const iso = join(scratch, `${name}.iso`);
   const drive: DiskSpec = { device: 'cdrom', source: iso, driver: 'raw', readonly: true };
   const made = twoDisks(name, { boot: 'counter', disks: [{ size: '16M' }, drive] });
@@ -50,8 +53,10 @@ function withoutIso(name: string, { running, runsNow = running }: { running: boo
   if (running) start(made);
   take(made, 's1');
   const eject = ['change-media', made.uuid, 'hda', '--eject', '--config', ...(running ? ['--live'] : [])];
-  // under load, QEMU may not have opened the tray yet when libvirt removes the medium
-  if (tryVirsh(...eject).code !== 0) virsh(...eject, '--force');
+  // QEMU may not have opened the tray yet when libvirt removes the medium
+  await waitFor(() => [[], ['--force']].some((more) => tryVirsh(...eject, ...more).code === 0), {
+    what: 'an empty drive',
+  });
   if (!runsNow && running) destroy(made);
   if (runsNow && !running) start(made);
   rmSync(iso);
@@ -59,13 +64,13 @@ function withoutIso(name: string, { running, runsNow = running }: { running: boo
 }
 
 hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
-  const { vm: raw } = withoutIso('twin', { running: true });
+  const { vm: raw } = await withoutIso('twin', { running: true });
   const { code } = revert(raw);
   const end = stateAndReason(raw);
   destroy(raw);
   const starts = tryVirsh('start', raw.uuid).code === 0;
 
-  const { vm, iso } = withoutIso('web-1', { running: true });
+  const { vm, iso } = await withoutIso('web-1', { running: true });
   const [pid, counted] = [qemuPid(vm), count(vm)];
   const force = code === 0 ? [] : ['--force']; // where QEMU continues, nothing is lost by force
   const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1', ...force);
@@ -84,13 +89,13 @@ hazard(44, 'revert to a definition whose ISO is gone, VM running', async () => {
 });
 
 hazard(44, 'revert to a definition whose ISO is gone, VM off', async () => {
-  const { vm: raw } = withoutIso('twin', { running: false });
+  const { vm: raw } = await withoutIso('twin', { running: false });
   expect(tryVirsh('start', raw.uuid).code).toBe(0);
   destroy(raw);
   expect(revert(raw).code).toBe(0);
   expect(tryVirsh('start', raw.uuid).stderr).toContain('No such file');
 
-  const { vm, iso } = withoutIso('web-1', { running: false });
+  const { vm, iso } = await withoutIso('web-1', { running: false });
   const { words, refusal } = await refusesAll(vm, 'revert', 'web-1', 's1');
   expect(refusal.message).toContain('after the revert the VM could not be started');
   writeFileSync(iso, '');
