@@ -114,12 +114,12 @@ async function missingOf(
   const needed = [...files, ...(memory.location === 'external' && memory.file ? [memory.file] : [])];
   const found = await Promise.all(needed.map((path) => ctx.files.stat(path).catch(unlessOurs)));
   const all: Missing[] = [
-    ...(isThere ? [] : [{ what: `its parent ${inText(parent)} is not in the file` }]),
+    ...(isThere ? [] : [{ what: `its parent ${inText(parent)} is neither in the file nor registered` }]),
     ...internalDisks(wanted).flatMap((disk) => tagMissing(vm, wanted, disk.target, images) ?? []),
     ...foreign,
     ...needed.filter((_, i) => !found[i]).map((path) => ({ what: `the file ${path} does not exist` })),
   ];
-  return all.map((each) => ({ ...each, what: `${inText(name)}: ${each.what}` }));
+  return all.map((each) => ({ ...each, what: `snapshot ${inText(name)}: ${each.what}` }));
 }
 
 /** The images that are no part of this VM, and are a disk of another one: its snapshots are in them. */
@@ -159,7 +159,7 @@ function tagMissing(vm: Vm, wanted: Snapshot, target: string, images: Images): M
   const problem = problemOf(wanted, image);
   if (problem === null) return null;
   const isHere = problemOf(wanted, vm.images.get(target)) === null;
-  const what = `disk ${target}: ${old ?? 'its image'} ${problem}`;
+  const what = `disk ${target}${old === null ? '' : ` (${old})`} ${problem}`;
   return isHere && old !== null && disk.source !== null
     ? { what, foundAt: { from: old, to: disk.source } }
     : { what };

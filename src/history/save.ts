@@ -1,10 +1,12 @@
 import { KvmsnapError } from '../errors.ts';
 import { dumpCommand } from '../libvirt/snapshots.ts';
 import { virshFailure } from '../libvirt/virsh-error.ts';
+import { kvmsnapLine, quote } from '../model/quote.ts';
 import { inText } from '../model/text.ts';
 import { oldestFirst } from '../model/tree.ts';
 import { rfc3339 } from '../output/format.ts';
 import type { Context } from '../run/context.ts';
+import { withConnection } from '../run/enforce.ts';
 import { loadVm, requireAllRead, stillBeingTaken } from '../vm/load.ts';
 import type { HistoryOptions } from './command.ts';
 import { formatHistory } from './history-file.ts';
@@ -16,10 +18,13 @@ export async function saveHistory(
   file: string | undefined,
   { map, securityInfo = false }: HistoryOptions,
 ): Promise<void> {
-  if (file !== undefined)
+  if (file !== undefined) {
+    const line = kvmsnapLine('history', ['save', word], ...(securityInfo ? ['--security-info'] : []));
     throw new KvmsnapError('usage', 'history save prints to stdout', {
-      hint: 'redirect it to a file: kvmsnap history save VM > FILE',
+      hint: 'redirect it to the file, which is overwritten',
+      command: `${withConnection(ctx, { what: '', command: line }).command} > ${quote(file)}`,
     });
+  }
   if (map !== undefined) throw new KvmsnapError('usage', '--map needs history load');
   const vm = await loadVm(ctx, word);
   const { domain, current } = vm;

@@ -41,7 +41,7 @@ export function mergeViews(results: readonly HostResult[], inTable: boolean): Vi
     kind: 'hosts',
     document: { hosts: results.map(document) },
     sections: mergeSections(shown, failed),
-    ...(csv.length > 0 || failed.length > 0 ? { csv: mergeSection(csv, failed) } : {}),
+    ...(csv.length > 0 || failed.length > 0 ? { csv: mergeSection(csv, failed, true) } : {}),
     names: shown.flatMap(({ host, view }) => view.names.map((name) => `${host.name}:${name}`)),
     ...emptyOf(shown),
     // what is the same for all hosts, such as a legend
@@ -92,17 +92,26 @@ function mergeSections(shown: readonly Shown[], failed: readonly HostResult[]): 
       const key = content.title ?? `\0${i}`;
       groups.set(key, [...(groups.get(key) ?? []), { host, content }]);
     }
-  const merged = [...groups.values()].map((group, i) => mergeSection(group, i === 0 ? failed : []));
+  const all = [...groups.values()];
+  // a section without rows is not shown
+  const first = all.findIndex((group) => group.some(({ content }) => content.rows.length > 0));
+  const merged = all.map((group, i) => mergeSection(group, i === Math.max(first, 0) ? failed : []));
   return merged.length === 0 && failed.length > 0 ? [mergeSection([], failed)] : merged;
 }
 
-function mergeSection(parts: readonly HostSection[], failed: readonly HostResult[]): Section<never> {
+/** `asData`: the failures of hosts are in a column of their own, even if a column of the table could show them. */
+function mergeSection(
+  parts: readonly HostSection[],
+  failed: readonly HostResult[],
+  asData = false,
+): Section<never> {
   const all = parts.map(({ host, content }) => ({ host, own: content as unknown as Section<unknown> }));
   const columns = new Map(
     all.flatMap(({ own }) => own.columns.map((column) => [column.key, column] as const)).reverse(),
   );
   const order = [...new Set(all.flatMap(({ own }) => own.columns.map(({ key }) => key)))];
   const ordered = order.flatMap((key) => (key === 'error' ? [] : (columns.get(key) ?? [])));
+  const says = asData ? undefined : columns.get(FINDING);
   const [first] = all;
   const { title, heads } = first?.own ?? {};
   return section<HostRow>({
@@ -110,8 +119,8 @@ function mergeSection(parts: readonly HostSection[], failed: readonly HostResult
     ...(heads === undefined ? {} : { heads }),
     columns: [
       HOST_COLUMN,
-      ...ordered.map(ofHosts),
-      ...(columns.has('error') || failed.length > 0 ? [errorColumn(columns.get('error'))] : []),
+      ...ordered.map((column) => (column === says ? withFailures(column) : ofHosts(column))),
+      ...(columns.has('error') || (failed.length > 0 && !says) ? [errorColumn(columns.get('error'))] : []),
     ],
     rows: [
       ...all.flatMap(rowsOf),
@@ -177,6 +186,18 @@ function ofHosts(column: Column<unknown>): Column<HostRow> {
     },
   };
 }
+
+/** The key of the column of check that says what was found: the failure of a host can stand there, too. */
+const FINDING = 'what';
+
+const withFailures = (column: Column<unknown>): Column<HostRow> => {
+  const own = ofHosts(column);
+  return {
+    ...own,
+    value: (row) => (row.row === null ? (row.host.failure?.message ?? null) : own.value(row)),
+    tone: (row) => (row.row === null ? 'bad' : (own.tone?.(row) ?? 'plain')),
+  };
+};
 
 const errorColumn = (own: Column<unknown> | undefined): Column<HostRow> => {
   const ofRow = own && ofHosts(own);

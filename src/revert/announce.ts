@@ -16,13 +16,17 @@ interface Revert {
   readonly consequences: readonly string[];
 }
 
-/** `isKept`: the present state is saved in a snapshot first, so nothing of it is lost. */
+/**
+ * `isKept`: the present state is saved in a snapshot first, so nothing of it is lost. `isOneOfSeveral`: the lines are without the time
+ * of the snapshot, so that they are the same for VMs whose snapshots were taken one after the other.
+ */
 export function tellRevert(
   ctx: Pick<Context, 'clock'>,
   { vm, snapshot, consequences }: Revert,
   isKept: boolean,
+  isOneOfSeveral = false,
 ): Told {
-  const lost = isKept ? [] : whatIsLost(vm).map((what) => `${what} will be lost`);
+  const lost = isKept ? [] : whatIsLost(vm, !isOneOfSeveral).map((what) => `${what} will be lost`);
   const { name, createdAtSeconds, description } = snapshot;
   const lines = [...consequences, ...lost];
   return {
@@ -49,11 +53,12 @@ export function tellRevert(
 }
 
 /** The current snapshot holds the last state that survives: the VM has continued from it. */
-function whatIsLost({ domain, snapshots, current }: Vm): string[] {
+function whatIsLost({ domain, snapshots, current }: Vm, withTime: boolean): string[] {
   const from = snapshots.find((snapshot) => snapshot.name === current);
+  const time = from && withTime ? ` (taken ${localTime(from.createdAtSeconds)})` : '';
   return [
     from
-      ? `everything written since snapshot ${inText(from.name)} (taken ${localTime(from.createdAtSeconds)})`
+      ? `everything written since snapshot ${inText(from.name)}${time}`
       : 'everything that is on its disks now',
     ...(isActive(domain.state) ? ['the present memory of the guest'] : []),
   ];

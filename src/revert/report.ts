@@ -49,7 +49,7 @@ export async function showRevertedGroup(ctx: Output, { done, left }: RevertedAll
     },
     sections: [
       section({
-        columns: COLUMNS,
+        columns: COLUMNS.map((column) => (column.key === 'backup' ? { ...column, ifAny: true } : column)),
         rows: done.map(({ vm, snapshot, backup }) => ({
           ...{ vm: vm.domain.name, state: vm.domain.state },
           ...{ snapshot, backup },

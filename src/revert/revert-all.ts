@@ -7,6 +7,7 @@ import { loadChecked, operateAgreed } from '../run/operation.ts';
 import { findSnapshot, type Vm } from '../vm/load.ts';
 import { tellRevert } from './announce.ts';
 import { type PlannedRevert, type Reverted, type RevertRequest, revertSnapshot } from './operation.ts';
+import { AGAIN } from './verify.ts';
 
 /**
  * The reverts of several VMs to snapshots of one name: none is begun as long as one of them is refused. Nothing can undo a revert, so if
@@ -66,17 +67,23 @@ export function revertAll(
       return planned;
     },
     tell(planned) {
-      const told = planned.map((each) => tellRevert(ctx, each, false));
+      const told = planned.map((each) => tellRevert(ctx, each, false, planned.length > 1));
       const [{ name } = { name: '' }] = vms;
-      const whose = allInText(vms.map(({ vm }) => vm.domain.name));
-      const ofVm = (i: number) => (line: string) =>
-        planned.length === 1 ? line : `${inText(planned[i]?.vm.domain.name ?? '')}: ${line}`;
+      const names = vms.map(({ vm }) => vm.domain.name);
+      const consequences = linesOfVms(
+        names,
+        told.map(({ consequences }) => consequences),
+      );
+      const notes = linesOfVms(
+        names,
+        told.map(({ notes = [] }) => notes),
+      );
       return {
-        consequences: told.flatMap(({ consequences }, i) => consequences.map(ofVm(i))),
-        notes: told.flatMap(({ notes = [] }, i) => notes.map(ofVm(i))),
+        consequences,
+        notes,
         question: async () => ({
-          details: [...how, ...told.flatMap(({ notes = [] }, i) => notes.map(ofVm(i)))],
-          asks: `Revert ${whose} to ${inText(name)}?`,
+          details: [...how, ...notes],
+          asks: `Revert ${allInText(names)} to ${inText(name)}?`,
         }),
       };
     },
@@ -96,6 +103,20 @@ export function revertAll(
     return { done, left: [], failure: null };
   };
   return { ...action, carryOut };
+}
+
+/** The lines of each VM, with the names of those for which they are true; first those that are the same for all VMs. */
+function linesOfVms(names: readonly string[], lines: readonly (readonly string[])[]): readonly string[] {
+  if (names.length === 1) return lines[0] ?? [];
+  const whose = new Map<string, string[]>();
+  for (const [i, own] of lines.entries())
+    for (const line of own) whose.set(line, [...(whose.get(line) ?? []), names[i] ?? '']);
+  const all = [...whose].filter(([, vms]) => vms.length === names.length);
+  const some = [...whose].filter(([, vms]) => vms.length < names.length);
+  return [
+    ...all.map(([line]) => `each VM: ${line}`),
+    ...some.map(([line, vms]) => `${allInText(vms)}: ${line}`),
+  ];
 }
 
 /** How one revert ended; `begun`: whether the failed one may have changed the VM. */
@@ -145,9 +166,12 @@ const busy = ({ domain }: Vm) =>
     hint: 'wait until it has finished, or add --wait 10m',
   });
 
-/** Notes with the name of the VM. */
+/** Notes with the name of the VM, as those before the reverts have it. */
 function withVmName(ctx: Context, { domain }: Vm): Context {
-  const note = (line: string) => ctx.terminal.note(`${inText(domain.name)}: ${line}`);
+  const note = (line: string) => {
+    const [, head = '', text = ''] = /^(\w+: )?(.*)$/s.exec(line) ?? [];
+    ctx.terminal.note(`${head}${inText(domain.name)}: ${text}`);
+  };
   return { ...ctx, terminal: { ...ctx.terminal, note } };
 }
 
@@ -193,5 +217,9 @@ function inTheMiddle(
   const told = fate === '' ? error : error.prefixed(`${fate}; `);
   if (done.length === 0) return told;
   const code = ENDED.has(error.code) ? error.code : 'partial';
-  return KvmsnapError.of(code, told.subject, [...told.findings, goOn(done, left)], { cause: error });
+  // how to go on with all of them includes this one
+  const findings = told.findings.map((each) =>
+    each.hint !== null && AGAIN.has(each.hint) ? { ...each, hint: null } : each,
+  );
+  return KvmsnapError.of(code, told.subject, [...findings, goOn(done, left)], { cause: error });
 }

@@ -1,6 +1,7 @@
 import { KvmsnapError } from '../errors.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
+import { localTime } from '../output/format.ts';
 import { seekConsent } from '../run/confirm.ts';
 import type { Context } from '../run/context.ts';
 import { withConnection } from '../run/enforce.ts';
@@ -9,7 +10,7 @@ import { loadChecked } from '../run/operation.ts';
 import { withNotesOnce } from '../run/retry-while-busy.ts';
 import { showPlan } from '../run/show.ts';
 import { missingInWords, readGroup } from '../vm/group.ts';
-import { completeVm, findSnapshot } from '../vm/load.ts';
+import { completeVm, findSnapshot, type Vm } from '../vm/load.ts';
 import type { RevertOptions } from './command.ts';
 import { revertSnapshot } from './operation.ts';
 import { showRevertedGroup } from './report.ts';
@@ -58,11 +59,11 @@ export async function revertGroup(
   }
   const once = withNotesOnce(ctx);
   const all = revertAll(once, vms, request, {
-    how: [`the snapshots named ${inText(name)} were taken at the same moment`],
+    how: [`the snapshots named ${inText(name)} were taken at the same moment${takenAt(vms, name)}`],
     tellDone: () => {},
     goOn: (done) => ({
       message: 'the VMs are not at the same moment now',
-      hint: `when the cause is removed, this reverts all of them again; ${allInText(done.map(({ vm }) => vm.domain.name))} will lose what was written since this revert`,
+      hint: `fix the cause, then revert all of them again; what ${allInText(done.map(({ vm }) => vm.domain.name))} ${done.length === 1 ? 'has' : 'have'} written since this revert will be lost`,
       commands: [groupLine(ctx, name, vm, options)],
     }),
   });
@@ -70,6 +71,11 @@ export async function revertGroup(
   const reverted = await all.carryOut(once, plan);
   if (reverted.done.length > 0) await showRevertedGroup(ctx, reverted);
   if (reverted.failure) throw reverted.failure;
+}
+
+/** ` (2027-12-27 10:06:40)` */
+function takenAt([first]: readonly { readonly vm: Vm }[], name: string): string {
+  return first ? ` (${localTime(findSnapshot(first.vm, name).createdAtSeconds)})` : '';
 }
 
 function noneReverted(error: unknown): never {

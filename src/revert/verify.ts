@@ -104,6 +104,9 @@ const UNKNOWN_END = {
   },
 };
 
+/** The hints that a revert should be repeated. */
+export const AGAIN: ReadonlySet<string> = new Set(Object.values(UNKNOWN_END).map(({ hint }) => hint));
+
 async function mismatches(ctx: Pick<Context, 'files'>, vm: Vm, checked: PlannedRevert): Promise<string[]> {
   const { domain, current } = vm;
   const { snapshot, end } = checked;

@@ -85,7 +85,7 @@ function checkUse({ settings }: Context, words: readonly string[], options: TryO
       hint: 'to limit the time of the command, run it with timeout(1): kvmsnap try VM -- timeout 10m COMMAND',
     });
   if (settings.output !== 'table')
-    throw new KvmsnapError('usage', 'try prints nothing on stdout: that is for the command', {
+    throw new KvmsnapError('usage', 'try has no output format, because stdout belongs to the command', {
       hint: 'leave out -o, --json and -q',
     });
 }
@@ -139,7 +139,7 @@ async function afterFailure(
     tellDone: ({ vm, snapshot }) => noteReverted(ctx, vm.domain.name, snapshot.name),
     goOn: (_, left) => ({
       message: 'not all VMs are as they were before the command',
-      hint: 'when the cause is removed, revert the others too',
+      hint: 'fix the cause, then revert the other VMs too',
       commands: left.map(({ domain }) => ourLine(ctx, 'revert', domain.name, tried[0]?.name ?? '')),
     }),
   });

@@ -134,7 +134,7 @@ test('one that fails: those taken are removed again, exit 3 says so, and all gue
       `#!/bin/sh\ncase "$*" in *snapshot-create-as*${vms[1].uuid}*) echo 'error: none today' >&2; exit 1 ;; esac\nexec '${original}' "$@"\n`,
   );
   const said = await fail(3, ...together('s1'));
-  expect(said).toContain('not all snapshots were taken; the snapshot s1 of app was deleted again');
+  expect(said).toContain('not all snapshots were taken (the snapshot s1 of app was deleted again)');
   expect(said).toContain('none today');
   expect(vms.map((vm) => [snapshotNames(vm), tagNames(vm), state(vm), hasRecord(vm)])).toEqual(
     vms.map(() => [[], [[]], 'running', false]),

@@ -47,7 +47,7 @@ export function goldenHost(specs: readonly VmSpec[]): GoldenHost {
     const refusal = refuses.get(`${verb} ${vm?.name}`);
     if (refusal !== undefined) return new Failure(`error: ${refusal}\n`);
     if (vm && verb === 'snapshot-create')
-      return register(vm, user.kept.get(optionValue(options, '--xmlfile') ?? '') ?? '');
+      return register(vm, user.kept.get(optionValue(options, '--xmlfile') ?? '') ?? '', options);
     return vm ? CHANGES[verb]?.(vm, images, options) : undefined;
   };
   let shown = '';
@@ -97,20 +97,30 @@ const ALWAYS: Readonly<Record<string, string>> = {
   domjobinfo: 'Job type:         None\n\n',
 };
 
-function register(vm: FakeVm, xml: string): string {
+function register(vm: FakeVm, xml: string, options: readonly string[]): string {
   const [, name = ''] = /<name>(.*?)<\/name>/.exec(xml) ?? [];
   vm.snapshots = new Map([...vm.snapshots, [name, xml]]);
+  if (options.includes('--current')) vm.current = name;
   return `Domain snapshot ${name} created\n`;
 }
 
 const CHANGES: Readonly<
   Record<string, (vm: FakeVm, images: GoldenHost['images'], options: readonly string[]) => string>
 > = {
+  metadata: () => 'Metadata modified\n',
+  suspend: (vm) => {
+    vm.state = 'paused (user)';
+    return `Domain '${vm.name}' suspended\n`;
+  },
+  resume: (vm) => {
+    vm.state = 'running (unpaused)';
+    return `Domain '${vm.name}' resumed\n`;
+  },
   'snapshot-create-as': (vm, images, options) => {
     const name = optionValue(options, '--name') ?? '';
     const parent = vm.current === null ? {} : { parent: vm.current };
     const description = optionValue(options, '--description');
-    const kind = vm.state.startsWith('running') ? 'run' : 'off';
+    const kind = vm.state.startsWith('shut off') ? 'off' : 'run';
     const spec = {
       name,
       age: 0,
@@ -118,7 +128,12 @@ const CHANGES: Readonly<
       ...parent,
       ...(description === undefined ? {} : { description }),
     } as const;
-    vm.snapshots = new Map([...vm.snapshots, [name, snapshotXml(vm.name, spec)]]);
+    const xml = snapshotXml(vm.name, spec);
+    const isPaused = vm.state.startsWith('paused');
+    vm.snapshots = new Map([
+      ...vm.snapshots,
+      [name, isPaused ? xml.replace('<state>running', '<state>paused') : xml],
+    ]);
     vm.current = name;
     for (const [path, names] of images) if (path.includes(`/${vm.name}-`)) names?.push(name);
     return `Domain snapshot ${name} created\n`;

@@ -82,7 +82,7 @@ describe('going back', () => {
       const { code, stderr } = await kvmsnap(args);
       expect([code, vms.map(bytes)]).toEqual([7, [[THEN], [THEN]]]);
       expect(vms.map(snapshotNames)).toEqual([['before'], ['before']]);
-      expect(stderr).toMatch(/web: everything written since snapshot before .* will be lost/);
+      expect(stderr).toMatch(/each VM: everything written since snapshot before will be lost/);
     },
   );
 
@@ -150,7 +150,7 @@ describe('before the command', () => {
       ['no command', ['web'], /<command> is missing/],
       ['an option without --', ['web', 'ls', '-l'], /unknown option '-l'/],
       ['a time limit', ['web', '--timeout', '5', ...touch], /--timeout cannot be combined with try/],
-      ['JSON', ['web', '--json', ...touch], /try prints nothing on stdout/],
+      ['JSON', ['web', '--json', ...touch], /try has no output format/],
       ['two choices', ['web', '--keep', '--delete', ...touch], /--keep cannot be combined with --delete/],
       [
         'a name that exists',

@@ -110,7 +110,7 @@ async function undone(
   of: number,
 ): Promise<Result> {
   const fates = taken.length === 0 ? [] : await removeAgain(ctx, taken);
-  const subject = ['not all snapshots were taken', ...fates].join('; ');
+  const subject = `not all snapshots were taken${fates.length === 0 ? '' : ` (${fates.join('; ')})`}`;
   const findings = failures.flatMap((failure) => failure.findings);
   const [first] = failures;
   const isAll = failures.length === of && failures.every(({ code }) => code === first?.code);
