@@ -130,12 +130,9 @@ export async function createProgram(
       understood = await understand(program, spoken, words);
       if (isOfOneHost || !understood.some(mayNameHost)) return runLine(program, spoken, understood);
       const { runOverHosts } = await import('./hosts/over-hosts.ts');
-      await runOverHosts({
-        program,
-        words: understood,
-        start,
-        again: async (line, start) => (await createProgram(line, start, helpWidth, true)).run(),
-      });
+      const again = async (line: readonly string[], start: Start) =>
+        (await createProgram(line, start, helpWidth, true)).run();
+      await runOverHosts({ program, words: understood, start, again }).catch(withLine(program, understood));
     },
     exitCodeOf: (error) => (ownExit === null || isSignal(error) ? exitCodeOf(error) : ownExit),
   };
@@ -171,10 +168,17 @@ async function runLine(program: AnyCommand, spoken: Spoken, words: readonly stri
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
-    if (!(error instanceof KvmsnapError) || !error.meant) throw error;
-    throw (await import('./command-line/line.ts')).withMeantLine(program, words, error, error.meant);
+    await withLine(program, words)(error);
   }
 }
+
+/** Throws the failure again, with the line that was meant if it knows one. */
+const withLine =
+  (program: AnyCommand, words: readonly string[]) =>
+  async (error: unknown): Promise<never> => {
+    if (!(error instanceof KvmsnapError) || !error.meant) throw error;
+    throw (await import('./command-line/line.ts')).withMeantLine(program, words, error, error.meant);
+  };
 
 /** Whether a word may name a host: `--host`, `--hosts-from`, `HOST:VM`, and nothing that is a URI. */
 const mayNameHost = (word: string): boolean => /^--hosts?\b|^[^-:/ ][^:/ ]*:(?!\/\/)./.test(word);

@@ -58,9 +58,9 @@ export interface ErrorFinding {
   readonly commands: readonly string[];
 }
 
-/** A name as it was typed, alone or in `VM/NAME`, and the one that was meant. */
+/** A name as it was typed, alone, in `VM/NAME` or in a list of hosts, and the one that was meant. */
 export interface ReplacedName {
-  readonly kind: 'vm' | 'snapshot';
+  readonly kind: 'vm' | 'snapshot' | 'policy' | 'host';
   readonly word: string;
   readonly by: string;
 }
@@ -69,7 +69,7 @@ export interface ReplacedName {
 export interface Meant {
   /** Absent: the command that was typed. */
   readonly command?: string;
-  /** All of its arguments that are no options; or a VM or a snapshot that another one replaces. */
+  /** All of its arguments that are no options; or a name that another one replaces, in them or in the value of an option. */
   readonly operands: readonly string[] | ReplacedName;
   /** Options that are added after the command. */
   readonly options?: readonly string[];
@@ -135,10 +135,11 @@ export class KvmsnapError extends Error {
 
   /** The same failure with a prefix before its message, and with another code if one is given. */
   prefixed(prefix: string, code: FailureCode = this.code): KvmsnapError {
-    const { message, hint, command, unsupported, subject, findings } = this;
+    const { message, hint, command, meant, unsupported, subject, findings } = this;
     const failure = new KvmsnapError(code, `${prefix}${message}`, {
       hint,
       command,
+      meant,
       unsupported,
       cause: this,
     });

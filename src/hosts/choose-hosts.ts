@@ -1,4 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import type { ConfigFiles } from '../host/config-files.ts';
 import type { Destination } from '../host/ssh/host-away.ts';
 import { sshAliases, sshConfigFiles } from '../host/ssh/ssh-config.ts';
@@ -85,6 +85,7 @@ function groupOf(listed: readonly ListedHost[], group: string): Destination[] {
       meant === null
         ? 'a line such as "kvm1 @prod" in /etc/kvmsnap/hosts or ~/.config/kvmsnap/hosts puts a host into a group'
         : `did you mean @${meant}?`,
+    meant: meant === null ? undefined : lineWith({ kind: 'host', word: `@${group}`, by: `@${meant}` }),
   });
 }
 

@@ -1,4 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import type { VirshCommand } from '../libvirt/batch.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { isActive } from '../model/domain.ts';
@@ -49,7 +49,8 @@ async function requireFile({ configFiles }: Context, name: string): Promise<void
     'not-found',
     `there is no policy ${policyInText(name)}, so the VM would be left out of every run with a policy`,
     {
-      hint: `${near === null ? '' : `did you mean ${near}? Or `}write its options into ${files}, or use --force`,
+      hint: `write its options into ${files}, or use --force${near === null ? '' : `; or did you mean ${near}?`}`,
+      meant: near === null ? undefined : lineWith({ kind: 'policy', word: name, by: near }),
     },
   );
 }

@@ -1,6 +1,8 @@
 import type { Program } from '../command-line/verb.ts';
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import { listDomains } from '../libvirt/domains.ts';
+import { nearest } from '../model/names.ts';
+import { NO_RUN } from '../model/policy.ts';
 import { commandLine } from '../model/quote.ts';
 import type { Context } from '../run/context.ts';
 import { recordUnusableLine } from '../watch/unusable-line.ts';
@@ -34,17 +36,23 @@ export async function runWithPolicy(
   }
 }
 
+async function noPolicy({ directories, names }: Context['configFiles'], word: string) {
+  const name = word.slice(1);
+  const known = (await names('.conf')).filter((each) => each !== NO_RUN);
+  const near = nearest(name, known);
+  const files = directories.map((directory) => `${directory}/${name}.conf`).join(' or ');
+  return new KvmsnapError('not-found', `there is no policy ${word}, and no VM of that name`, {
+    hint: `a policy is a file with one option on each line: ${files}${near === null ? '' : `; did you mean @${near}?`}`,
+    meant: near === null ? undefined : lineWith({ kind: 'policy', word: name, by: near }),
+  });
+}
+
 async function readPolicy({ configFiles }: Context, word: string) {
   const file = `${word.slice(1)}.conf`;
   const found = await configFiles.read(file).catch((error: Error) => {
     throw new KvmsnapError('usage', `cannot read the policy ${word}: ${error.message}`);
   });
-  if (!found)
-    throw new KvmsnapError('not-found', `there is no policy ${word}, and no VM of that name`, {
-      hint: `a policy is a file with one option on each line: ${configFiles.directories
-        .map((directory) => `${directory}/${file}`)
-        .join(' or ')}`,
-    });
+  if (!found) throw await noPolicy(configFiles, word);
   const { path, text, problem } = found;
   if (problem)
     throw new KvmsnapError('usage', `the policy ${word} is not used, because ${problem.why}`, problem.advice);

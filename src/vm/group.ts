@@ -1,7 +1,8 @@
-import { KvmsnapError, notOnHosts } from '../errors.ts';
+import { KvmsnapError, lineWith, notOnHosts } from '../errors.ts';
 import type { DomainReading } from '../libvirt/domains.ts';
 import { readSnapshotsOf } from '../libvirt/snapshots.ts';
 import { readMarks } from '../model/marks/marks.ts';
+import { nearest } from '../model/names.ts';
 import { kvmsnapLine } from '../model/quote.ts';
 import { allInText, inText } from '../model/text.ts';
 import type { Context } from '../run/context.ts';
@@ -31,7 +32,24 @@ export async function readGroup(ctx: Context, name: string, vm: string | null): 
   refuseHosts(ctx, '--group');
   const { targets } = await readSelection(ctx, { words: [], all: true, exclude: [], states: [] });
   const readings = targets.flatMap(({ reading }) => (reading instanceof KvmsnapError ? [] : [reading]));
-  const holders = readings.filter(({ snapshotNames }) => snapshotNames.includes(name));
+  const groups = await groupsNamed(ctx, readings, name);
+  const fitting = groups.filter(
+    ({ readings }) => vm === null || readings.some(({ domain }) => domain.name === vm || domain.uuid === vm),
+  );
+  const [group, ...others] = fitting;
+  if (!group) throw await noGroup(ctx, name, vm, readings);
+  if (others.length > 0) throw severalGroups(name, fitting);
+  const present = group.readings.map(({ domain }) => domain.name);
+  return {
+    name,
+    readings: group.readings,
+    missing: group.names.filter((each) => !present.includes(each)),
+  };
+}
+
+/** The groups of that name, one for each moment. */
+async function groupsNamed(ctx: Context, all: readonly DomainReading[], name: string) {
+  const holders = all.filter(({ snapshotNames }) => snapshotNames.includes(name));
   const found = await readSnapshotsOf(
     ctx.virsh,
     holders.map(({ domain }) => ({ ...domain, names: [name] })),
@@ -47,18 +65,13 @@ export async function readGroup(ctx: Context, name: string, vm: string | null): 
     group.readings.push(reading);
     groups.set(key, group);
   }
-  const fitting = [...groups.values()].filter(
-    ({ readings }) => vm === null || readings.some(({ domain }) => domain.name === vm || domain.uuid === vm),
-  );
-  const [group, ...others] = fitting;
-  if (!group) throw noGroup(name, vm, holders);
-  if (others.length > 0) throw severalGroups(name, fitting);
-  const present = group.readings.map(({ domain }) => domain.name);
-  return {
-    name,
-    readings: group.readings,
-    missing: group.names.filter((each) => !present.includes(each)),
-  };
+  return [...groups.values()];
+}
+
+/** The name of a group that was probably meant; null if there is none. */
+async function nearGroup(ctx: Context, all: readonly DomainReading[], name: string): Promise<string | null> {
+  const near = nearest(name, [...new Set(all.flatMap(({ snapshotNames }) => snapshotNames))]);
+  return near !== null && (await groupsNamed(ctx, all, near)).length > 0 ? near : null;
 }
 
 /** `db no longer has the snapshot s1, which was taken of 3 VMs at the same moment` */
@@ -66,7 +79,14 @@ export const missingInWords = ({ name, readings, missing }: SnapshotGroup): stri
   `${allInText(missing)} no longer ${missing.length === 1 ? 'has' : 'have'} the snapshot ${inText(name)}, ` +
   `which was taken of ${missing.length + readings.length} VMs at the same moment`;
 
-function noGroup(name: string, vm: string | null, holders: readonly DomainReading[]): KvmsnapError {
+async function noGroup(
+  ctx: Context,
+  name: string,
+  vm: string | null,
+  all: readonly DomainReading[],
+): Promise<KvmsnapError> {
+  const holders = all.filter(({ snapshotNames }) => snapshotNames.includes(name));
+  const near = holders.length > 0 ? null : await nearGroup(ctx, all, name);
   const whose = vm === null ? '' : ` and has the VM ${inText(vm)}`;
   const [holder] = holders;
   return new KvmsnapError(
@@ -77,10 +97,15 @@ function noGroup(name: string, vm: string | null, holders: readonly DomainReadin
           hint: `${allInText(holders.map(({ domain }) => domain.name))} ${holders.length === 1 ? 'has a snapshot' : 'have snapshots'} of that name, but --together has not taken it, or has not finished; this shows ${holders.length === 1 ? 'it' : 'one of them'}`,
           command: kvmsnapLine('info', [holder.domain.name, name]),
         }
-      : {
-          hint: 'create-as --together makes groups; this lists all snapshots',
-          command: kvmsnapLine('list', [], '--all'),
-        },
+      : near !== null
+        ? {
+            hint: `did you mean ${inText(near)}?`,
+            meant: lineWith({ kind: 'snapshot', word: name, by: near }),
+          }
+        : {
+            hint: 'create-as --together makes groups; this lists all snapshots',
+            command: kvmsnapLine('list', [], '--all'),
+          },
   );
 }
 

@@ -1,4 +1,4 @@
-import { KvmsnapError } from '../errors.ts';
+import { KvmsnapError, lineWith } from '../errors.ts';
 import {
   type DomainReading,
   explainMissing,
@@ -134,7 +134,11 @@ function tellIdle(
   const names = known.map(({ name }) => name);
   const meant = isPattern(word) ? null : nearest(word, names);
   const hint = meant === null ? presentVms(names) : `did you mean ${inText(meant)}?`;
-  if (exacting) throw new KvmsnapError('not-found', message, { hint });
+  if (exacting)
+    throw new KvmsnapError('not-found', message, {
+      hint,
+      meant: meant === null ? undefined : lineWith({ kind: 'vm', word, by: meant }),
+    });
   ctx.terminal.note(`note: ${message}${meant === null ? '' : `; ${hint}`}`);
 }
 

@@ -4,7 +4,7 @@ import { retyped } from '../../src/command-line/line.ts';
 import { EVERYDAY_WORDS, VIRSH_COMMANDS, virshOptionsOf } from '../../src/command-line/other-words.ts';
 import { isVirshOption } from '../../src/command-line/parts.ts';
 import { understand } from '../../src/command-line/understand.ts';
-import { KvmsnapError, lineWith } from '../../src/errors.ts';
+import { KvmsnapError, lineWith, type ReplacedName } from '../../src/errors.ts';
 import { VIRSH_OPTIONS } from '../create/virsh/options.ts';
 
 const { program } = await createProgram([], async () => undefined);
@@ -184,16 +184,30 @@ describe('a line with other operands', () => {
     expect(retyped(program, line.split(' '), { operands })).toBe(expected);
   });
 
-  test.each<[line: string, kind: 'vm' | 'snapshot', expected: string | null]>([
+  test.each<[line: string, kind: ReplacedName['kind'], expected: string | null]>([
     ['list wbe', 'vm', 'kvmsnap list web'],
     ['-c x:///y delete wbe s1 -y', 'vm', 'kvmsnap -c x:///y delete web s1'],
     ['-y delete wbe/s1', 'vm', 'kvmsnap delete web/s1'],
     ['revert wbe wbe', 'vm', 'kvmsnap revert web wbe'],
     ['revert wbe wbe', 'snapshot', 'kvmsnap revert wbe web'],
     ['info vm/wbe', 'snapshot', 'kvmsnap info vm/web'],
-    ['create-as a s1 --vm wbe', 'vm', null],
-    ['current vm --set wbe', 'snapshot', null],
+    ['create-as a s1 --vm wbe', 'vm', 'kvmsnap create-as a s1 --vm web'],
+    ['create-as a s1 --vm=wbe --vm b -y', 'vm', 'kvmsnap create-as a s1 --vm=web --vm b'],
+    ['try a --vm wbe -- ssh wbe reboot', 'vm', 'kvmsnap try a --vm web ssh wbe reboot'],
+    ['try wbe -- ssh wbe reboot', 'vm', 'kvmsnap try web ssh wbe reboot'],
+    ['prune --all --exclude wbe --label a', 'vm', 'kvmsnap prune --all --exclude web --label a'],
+    ['create-as a s1 -d wbe', 'vm', null],
+    ['current vm --set wbe', 'snapshot', 'kvmsnap current vm --set web'],
+    ['list a --from wbe', 'snapshot', 'kvmsnap list a --from web'],
+    ['list --from vm/wbe', 'snapshot', 'kvmsnap list --from vm/web'],
+    ['revert --group wbe -y', 'snapshot', 'kvmsnap revert --group web'],
+    ['create a --label wbe', 'snapshot', null],
     ['list wbe', 'snapshot', null],
+    ['policy a --set wbe', 'policy', 'kvmsnap policy a --set web'],
+    ['policy a --set=@wbe', 'policy', 'kvmsnap policy a --set=@web'],
+    ['create --all @wbe', 'policy', 'kvmsnap create --all @web'],
+    ['--host a,wbe list', 'host', 'kvmsnap --host a,web list'],
+    ['list --host wbe --host b', 'host', 'kvmsnap list --host web --host b'],
   ])('%j with another %s', (line, kind, expected) => {
     expect(retyped(program, line.split(' '), lineWith({ kind, word: 'wbe', by: 'web' }))).toBe(expected);
   });

@@ -72,8 +72,13 @@ test('a name without a file is refused, unless it is forced', async () => {
   const { code, stderr } = await run('policy web --set nigthly');
   expect([code, stderr]).toEqual([
     4,
-    expect.stringMatching(/no policy @nigthly.*\n.*did you mean nightly\?/),
+    expect.stringMatching(
+      /no policy @nigthly.*\n.*did you mean nightly\?\n +kvmsnap policy web --set nightly\n/,
+    ),
   ]);
+  expect((await run('create --all @nigthly')).stderr).toMatch(
+    /did you mean @nightly\?\n +kvmsnap create --all @nightly\n/,
+  );
   expect(await run('policy web --set a/b')).toMatchObject({ code: 2 });
   expect(inBoth(vm)).toEqual([undefined, undefined]);
   expect(await run('policy web --set later --force')).toMatchObject({ code: 0 });

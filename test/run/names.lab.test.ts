@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { kvmsnap } from '../lab/cli.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { isSystemLab, scratch, tool, virsh } from '../lab/lab.ts';
 import { share } from '../lab/share.ts';
@@ -237,6 +238,21 @@ describe('a typing slip', () => {
         'no snapshot before-upgrade',
         meaning("'before upgrade'", "delete centos7-1 'before upgrade'"),
       ],
+      [
+        ['list', 'centos7-1', '--from', 'snapshto-1'],
+        'has no snapshot snapshto-1',
+        meaning('snapshot-1', 'list centos7-1 --from snapshot-1'),
+      ],
+      [
+        ['current', 'centos7-1', '--set=snapshto-1'],
+        'has no snapshot snapshto-1',
+        meaning('snapshot-1', 'current centos7-1 --set=snapshot-1'),
+      ],
+      [
+        ['create-as', 'centos7-1', 's9', '--vm', 'debain-12', '--together'],
+        'no snapshot was taken, because 1 of 2 VMs cannot have one: no such VM: debain-12',
+        meaning('debian-12', 'create-as centos7-1 s9 --vm debian-12 --together'),
+      ],
       [['revert', 'centos7-1', 'zzz'], 'has no snapshot zzz', 'it has '],
       [['revert', 'debian-12', 'snapshot-1'], 'the VM debian-12 has no snapshot', 'it has no snapshots'],
     ]),
@@ -245,6 +261,20 @@ describe('a typing slip', () => {
     expect(stderr).toContain(message);
     expect(stderr).toMatch(/\nhint: /);
     expect(stderr).toContain(hint);
+  });
+
+  test('in the options of try, and in the name of a group', async () => {
+    const tried = await kvmsnap(['try', 'centos7-1', '--vm', 'debain-12', '--', 'touch', 'debain-12']);
+    expect([tried.code, tried.stderr]).toEqual([
+      125,
+      expect.stringContaining(meaning('debian-12', 'try centos7-1 --vm debian-12 touch debain-12')),
+    ]);
+    await succeed('create-as', 'centos7-1', 'of both', '--vm', 'debian-12', '--together');
+    for (const verb of ['revert', 'delete'])
+      expect(await fail(4, verb, '--group', 'of-both', '--yes')).toContain(
+        meaning("'of both'", `${verb} --group 'of both'`),
+      );
+    await succeed('delete', '--group', 'of both', '--yes');
   });
 
   test.each([

@@ -56,6 +56,7 @@ function nothingTaken(failures: readonly KvmsnapError[], of: number): KvmsnapErr
   if (first && of === 1) return first;
   const summary = `no snapshot was taken, because ${failures.length === of ? `none of the ${of} VMs can` : `${failures.length} of ${counted(of, 'VM')} cannot`} have one`;
   const { code } = combineFailures(failures, of - failures.length, summary);
+  if (first?.meant && failures.length === 1) return first.prefixed(`${summary}: `, code);
   const findings = failures.flatMap((failure) =>
     failure.findings.map((finding) => ({
       ...finding,
