@@ -9,7 +9,7 @@ const bare = () =>
     group: 'Read data',
     summary: 'define a new VM from a snapshot',
     detail:
-      'NEWVM gets copies of the disks as of the snapshot, the definition that the VM had then, and a UUID and MAC addresses of its own. ' +
+      'NEWVM gets copies of the disks and the definition as they were when the snapshot was taken, and a UUID and MAC addresses of its own. ' +
       'It is not started. The VM of the snapshot can keep running.',
     failures: ['check', 'exists', 'busy'],
     examples: [

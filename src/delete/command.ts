@@ -43,7 +43,7 @@ const withOptions = (verb: Verb) =>
         new MeantOption(
           '--group <name>',
           'snapshot',
-          'delete all snapshots that --together took under this name',
+          'delete all snapshots of this group (taken by create-as --together)',
         ),
       )
       .option('--metadata', 'unregister the snapshot from libvirt; keep its data')

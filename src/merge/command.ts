@@ -9,7 +9,7 @@ const bare = () =>
     group: 'Check and fix',
     summary: 'merge overlays that belong to no snapshot',
     detail:
-      'Make sure first that no backup of the VM is running. The content of the overlays is written into the file below them, which the VM uses from then on, and the overlays are removed. ' +
+      'Make sure first that no backup of the VM is running. The content of the overlays is written into their backing file, which the VM uses from then on, and the overlays are removed. ' +
       'The VM can keep running. The merge is refused if a snapshot or another VM needs one of the files. kvmsnap asks first; if stdin is not a terminal, it needs --yes.',
     failures: ['check', 'busy', 'declined'],
     examples: ['kvmsnap merge web-1 --dry-run', 'kvmsnap merge web-1'],

@@ -30,7 +30,7 @@ const REASONS: readonly { readonly why: string; readonly applies: (facts: Facts)
       domain.checkpoints.length > 0 || overlays.some(({ bitmaps = [] }) => bitmaps.length > 0),
   },
   {
-    why: 'the file below is neither raw nor qcow2',
+    why: 'the backing file is neither raw nor qcow2',
     applies: ({ base }) => base.format !== 'raw' && base.format !== 'qcow2',
   },
 ];

@@ -68,7 +68,7 @@ export const MERGE_RULES: readonly Rule<MergeFacts>[] = [
         ? []
         : [
             {
-              what: `${inText(into)} is not a file below an overlay that a disk of the VM uses${images.size === 0 ? ', which has no disks' : ''}`,
+              what: `${inText(into)} is not the backing file of an overlay that a disk of the VM uses${images.size === 0 ? ', which has no disks' : ''}`,
             },
           ],
   },

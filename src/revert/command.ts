@@ -47,7 +47,7 @@ const withOptions = (verb: Verb) =>
       new MeantOption(
         '--group <name>',
         'snapshot',
-        'revert all VMs whose snapshots --together took under this name',
+        'revert all VMs of this group (taken by create-as --together)',
       ),
     )
     .option('--force', 'revert although data in overlays is lost, or files have changed');

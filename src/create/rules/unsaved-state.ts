@@ -44,7 +44,7 @@ export const UNSAVED_STATE_RULES: readonly Rule<CreateFacts>[] = [
       !isActive(domain.state)
         ? [
             {
-              what: `the UEFI NVRAM (boot entries, secure boot keys) is ${domain.pflash.nvramFormat === 'json' ? 'a file of its own' : 'raw'} and will NOT be part of the snapshot`,
+              what: `the UEFI NVRAM (boot entries, secure boot keys) is ${domain.pflash.nvramFormat === 'json' ? 'a <varstore> file' : 'raw'} and will NOT be part of the snapshot`,
             },
           ]
         : [],

@@ -37,12 +37,12 @@ function undercountedImage(
   const [top] = chainOf(image);
   const count = (top && undercounted?.get(top.path)) ?? 0;
   if (!top || count === 0) return null;
-  const counts =
+  const used =
     count === 1
-      ? 'a cluster as free, or as used less often than it is'
-      : `${count} clusters as free, or as used less often than they are`;
+      ? 'a cluster is in use, but the image counts it'
+      : `${count} clusters are in use, but the image counts them`;
   return damagedImage(
-    `disk ${target} (${top.path}): the image is damaged: it counts ${counts}, so QEMU would overwrite data in it`,
+    `disk ${target} (${top.path}): the image is damaged: ${used} as free, or as used less often, so QEMU would overwrite data in it`,
     top,
   );
 }

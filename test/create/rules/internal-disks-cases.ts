@@ -73,7 +73,7 @@ export const INTERNAL_DISK_CASES: Readonly<Record<string, RuleCases<CreateFacts>
         facts: creating({ undercounted: new Map([['/vm/vda.qcow2', 2]]) }),
         finds: [
           {
-            what: /vda.*damaged: it counts 2 clusters as free, or as used less often than they are/,
+            what: /vda.*damaged: 2 clusters are in use, but the image counts them as free, or as used less often,/,
             hint: /from a backup/,
             command: 'qemu-img convert -f qcow2 -O qcow2 /vm/vda.qcow2 /vm/vda.qcow2.copy',
           },

@@ -137,7 +137,7 @@ export const writeRevertCases = (
       {
         says: 'a cluster that is counted too low',
         facts: reverting({ undercounted: new Map([['/vm/vda.qcow2', 1]]) }),
-        finds: [{ what: /it counts a cluster as free, or as used less often than it is/ }],
+        finds: [{ what: /a cluster is in use, but the image counts it as free, or as used less often,/ }],
       },
     ],
   },
