@@ -21,12 +21,6 @@ export async function conclude(ctx: Context, verb: string, results: readonly Hos
   const summary = foldedLine(results);
   const conclusion = conclusionOf([...failures.values()], reached.length, summary, verb);
   const isRow = settings.output === 'table' && terminal.isOneStream && results.length > 1;
-  for (const [{ views }, failure] of failures) {
-    // a JSON document contains all of them
-    const isShown = settings.output === 'json' || (isRow && views.length === 0);
-    if (!isShown && failure !== conclusion)
-      terminal.note(describeError(failure, { json: false, level: 0 }).trimEnd());
-  }
   for (const line of sameVms(results)) terminal.note(line);
   const merged = mergeViews(results, isRow || settings.output === 'csv');
   const isFine = failures.size === 0 && results.length > 1;
@@ -34,6 +28,12 @@ export async function conclude(ctx: Context, verb: string, results: readonly Hos
   // of a single host there may be nothing to show but its failure
   if (results.length > 1 || results.some(({ views }) => views.length > 0) || settings.output === 'json')
     await show(ctx, { ...merged, remarks });
+  for (const [{ views }, failure] of failures) {
+    // a JSON document contains all of them
+    const isShown = settings.output === 'json' || (isRow && views.length === 0);
+    if (!isShown && failure !== conclusion)
+      terminal.note(describeError(failure, { json: false, level: 0 }).trimEnd());
+  }
   if (conclusion) throw conclusion;
 }
 
