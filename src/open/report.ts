@@ -65,7 +65,7 @@ export async function showOpen(
   if (ctx.settings.output !== 'table') return;
   ctx.terminal.print(lines.map(({ does, command }) => `\n# ${does}:\n${command}\n`).join(''));
   ctx.terminal.note(
-    `the disks of ${inText(domain.name)} as of ${inText(snapshot.name)} are served read-only until you press Ctrl-C`,
+    `the disks of the snapshot ${inText(snapshot.name)} of ${inText(domain.name)} are served read-only until you press Ctrl-C`,
   );
 }
 
