@@ -10,7 +10,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const oneLab = { pool: 'forks', fileParallelism: false } as const;
 
 // Else each file in a lab of its own, the longest first. Tests wait half of their time: two labs keep a processor busy.
-const manyLabs = { pool: labPool, maxWorkers: 2 * availableParallelism() } as const;
+const manyLabs = {
+  pool: labPool,
+  maxWorkers: 2 * availableParallelism(),
+  setupFiles: 'test/lab/worker.ts',
+} as const;
 
 const lab = {
   // a guard against what hangs; a loaded machine is no failure

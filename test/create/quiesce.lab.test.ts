@@ -6,7 +6,7 @@ import { kvmsnap, type RunningCli, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { pasteOk } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
-import { virsh, waitFor } from '../lab/lab.ts';
+import { sendSignal, virsh, waitFor } from '../lab/lab.ts';
 import { isFrozen, type LinuxGuest, lookInto, startLinux } from '../scene/linux-guest.ts';
 import { virshUnderWay } from '../scene/saving.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
@@ -103,7 +103,7 @@ describe.runIf(hasApt)('--quiesce', () => {
     {
       what: 'virsh is killed',
       name: 'virsh',
-      interruptBy: async () => void process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
+      interruptBy: async () => void sendSignal(await virshUnderWay('snapshot-create-as'), 'SIGKILL'),
       end: { code: 0, stderr: expect.stringContaining('virsh did not report the result') },
     },
   ])('is seen through when $what in the middle', async ({ name, interruptBy, end }) => {

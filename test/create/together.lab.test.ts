@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { fingerprint } from '../lab/evidence.ts';
-import { tool, virsh, waitFor } from '../lab/lab.ts';
+import { sendSignal, tool, virsh, waitFor } from '../lab/lab.ts';
 import { isFrozen, lookInto, startLinux } from '../scene/linux-guest.ts';
 import { removeMounts, replaceCommand } from '../scene/mount.ts';
 import { ahead, goesOn, startPair, writtenIn } from '../scene/pair.ts';
@@ -216,7 +216,8 @@ async function inTheMiddle(...before: string[]) {
     processes().filter(({ args }) =>
       [uuid, 'snapshot-create-as'].every((word) => args.join(' ').includes(word)),
     );
-  await waitFor(() => waiting().length === 2, { what: 'both snapshots', timeoutMs: 120_000 });
+  const bothWait = () => vms.every(({ uuid }) => waiting(uuid).length > 0);
+  await waitFor(bothWait, { what: 'both snapshots', timeoutMs: 120_000 });
   expect(vms.map(stateAndReason)).toEqual(['paused (user)', 'paused (user)']);
   return { vms, run, goOn, waiting };
 }
@@ -238,13 +239,13 @@ test('kvmsnap killed: each virsh lets its guest go on, and its snapshots are no 
   );
 });
 
-test.each<[string, (db: Vm, itsVirsh: number) => number, string]>([
+test.each<[string, (db: Vm, itsVirsh: number | undefined) => number | undefined, string]>([
   ['the virsh of one VM', (_, itsVirsh) => itsVirsh, 'running'],
   ['the QEMU of one VM', (db) => qemuPid(db), 'shut off'],
 ])('%s killed: the other guest goes on, and no image has the snapshot', async (_, whom, then) => {
   const { vms, run, goOn, waiting } = await inTheMiddle();
   const [app, db] = vms;
-  process.kill(whom(db, waiting(db.uuid)[0]?.pid ?? 0), 'SIGKILL');
+  sendSignal(whom(db, waiting(db.uuid)[0]?.pid), 'SIGKILL');
   await waitFor(() => then === 'running' || state(db) === then, { what: 'the death of a guest' });
   goOn();
   const { code, stderr } = await run.done;
@@ -264,7 +265,7 @@ describe('killed when all guests stand', () => {
   async function killed(...before: string[]): Promise<[Vm, Vm]> {
     const { vms, run, waiting } = await inTheMiddle(...before);
     run.kill('SIGKILL');
-    for (const { pid } of waiting()) process.kill(pid, 'SIGKILL');
+    for (const { pid } of waiting()) sendSignal(pid, 'SIGKILL');
     await run.done;
     expect(vms.map(stateAndReason)).toEqual(['paused (user)', 'paused (user)']);
     return vms;

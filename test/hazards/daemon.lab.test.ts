@@ -7,7 +7,7 @@ import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
 import { tagCounts } from '../lab/evidence.ts';
 import { followHint } from '../lab/failure.ts';
-import { tool, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { sendSignal, tool, tryTool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { MiB } from '../model.ts';
 import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
 import { tags } from '../scene/disk.ts';
@@ -75,7 +75,7 @@ hazard(8, 'virsh is killed while it takes a snapshot', async () => {
   const [twin, vm] = [define('twin'), define('web-1')];
   for (const one of [twin, vm]) start(one);
   await takeHalf(twin, 's1');
-  process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
+  sendSignal(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
   continueQemu(twin);
   await waitFor(() => tagCounts(twin, 's1')[0] === 1, { what: 'the snapshot that nobody waits for' });
 

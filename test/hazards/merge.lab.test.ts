@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { afterAll, afterEach, expect } from 'vitest';
 import { killLibvirtd, libvirtdPid, startLibvirtd } from '../lab/daemon.ts';
 import { paste, pasteOk } from '../lab/evidence.ts';
-import { tryVirsh, waitFor } from '../lab/lab.ts';
+import { sendSignal, tryVirsh, waitFor } from '../lab/lab.ts';
 import { hasPattern, writePattern } from '../scene/disk.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
 import { take } from '../scene/steps.ts';
@@ -70,7 +70,7 @@ async function killQemuIn(vm: Vm, deleted: string, into: string): Promise<boolea
   const pid = qemuPid(vm);
   const child = await halfDelete(vm, deleted, into);
   if (!child) return false;
-  process.kill(pid, 'SIGKILL');
+  sendSignal(pid, 'SIGKILL');
   await waitFor(() => state(vm) === 'shut off' && child.exitCode !== null, { what: 'the end of QEMU' });
   return true;
 }

@@ -22,7 +22,7 @@ import { createRemoteExec } from '../../src/host/ssh/remote-exec.ts';
 import { createRemoteFiles } from '../../src/host/ssh/remote-files.ts';
 import { sshPrograms } from '../../src/host/ssh/ssh-process.ts';
 import { processes } from '../lab/daemon.ts';
-import { isSystemLab, scratch, tool, waitFor } from '../lab/lab.ts';
+import { isSystemLab, scratch, sendSignal, tool, waitFor } from '../lab/lab.ts';
 import { hasSshd, type SshHosts, startSshHosts } from '../scene/ssh-host.ts';
 import { localFiles } from './local-files.ts';
 
@@ -171,7 +171,7 @@ describe.runIf(isPossible)('writes', () => {
       what: 'the write',
     });
     for (const { pid, args } of processes())
-      if (args[0]?.startsWith('sshd: root') || args.includes('exec sh -s')) process.kill(pid, 'SIGKILL');
+      if (args[0]?.startsWith('sshd: root') || args.includes('exec sh -s')) sendSignal(pid, 'SIGKILL');
     await sleep(300);
     writeFileSync(fifo, 'the end\n');
     expect(await writing).toEqual({ exitCode: 3, stdout: 'the end\n', stderr: 'said\n' });

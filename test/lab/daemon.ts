@@ -1,7 +1,7 @@
 // The lab's own libvirtd: to be stopped, killed and started again.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { isSystemLab, scratch, tool, tryTool, waitFor } from './lab.ts';
+import { isSystemLab, scratch, sendSignal, tool, tryTool, waitFor } from './lab.ts';
 
 /** A process as /proc shows it. */
 export interface Process {
@@ -69,7 +69,7 @@ function ticksOf(pid: number): number {
 export function signalLibvirtd(signal: NodeJS.Signals): void {
   const pid = libvirtdPid();
   if (pid === undefined) throw new Error('no libvirtd runs');
-  process.kill(pid, signal);
+  sendSignal(pid, signal);
 }
 
 /** Ends libvirtd (SIGKILL: as a crash would) and waits till it is gone; VMs go on. */

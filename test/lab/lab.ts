@@ -65,6 +65,15 @@ export function tryVirsh(...args: string[]): ToolResult {
   return bySession(args) ?? tryTool('virsh', args);
 }
 
+/**
+ * Sends a signal to one process. Throws unless it has a number, and that of one process: 0 and less are whole groups of
+ * processes, among them that of the test run, and 1 ends the lab.
+ */
+export function sendSignal(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined || !(pid > 1)) throw new Error(`${signal}: there is no such process (${pid})`);
+  process.kill(pid, signal);
+}
+
 export interface WaitOptions {
   /** What is waited for, to be named when it does not come. */
   readonly what: string;

@@ -55,6 +55,8 @@ class LabWorker implements PoolWorker {
       env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
+      // a process group of its own: whatever a test does to its group, it does not end the test run
+      detached: true,
     });
   }
 

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { type Process, processes } from '../lab/daemon.ts';
 import { fingerprint, refused } from '../lab/evidence.ts';
-import { scratch, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
+import { scratch, sendSignal, tool, tryVirsh, virsh, waitFor } from '../lab/lab.ts';
 import { imageInfo, writePattern } from '../scene/disk.ts';
 import { removeMounts, replaceCommand, smallFilesystem } from '../scene/mount.ts';
 import { snapshotNames } from '../scene/snapshot.ts';
@@ -211,7 +211,7 @@ describe('a merge that is killed', () => {
         intervalMs: 0,
       });
       if (killed === 'kvmsnap') run.kill('SIGKILL');
-      else for (const { pid } of processes().filter(PROCESSES[killed])) process.kill(pid, 'SIGKILL');
+      else for (const { pid } of processes().filter(PROCESSES[killed])) sendSignal(pid, 'SIGKILL');
       await run.done;
       await waitFor(() => !isMerging(vm) || isReady(vm), { what: 'its end' });
       if (state(vm) === 'shut off') start(vm);

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { processes, repairLibvirtd } from '../lab/daemon.ts';
-import { scratch, tool, tryVirsh, virsh } from '../lab/lab.ts';
+import { scratch, sendSignal, tool, tryVirsh, virsh } from '../lab/lab.ts';
 import { type Boot, bootSector } from './boot.ts';
 import { formatOf, imageInfo } from './disk.ts';
 import { blockDevice, removeMounts } from './mount.ts';
@@ -163,7 +163,7 @@ export function start(vm: Vm): void {
 /** Turns the VM off at once, also when its QEMU is stopped; content when it is off already. */
 export function destroy(vm: Vm): void {
   const pid = findQemu(vm.uuid);
-  if (pid !== undefined) process.kill(pid, 'SIGCONT');
+  if (pid !== undefined) sendSignal(pid, 'SIGCONT');
   const { code, stderr } = tryVirsh('destroy', '--domain', vm.uuid);
   if (code !== 0 && !stderr.includes('domain is not running')) throw new Error(stderr);
 }
@@ -203,11 +203,11 @@ export function qemuPid(vm: Vm): number {
 
 /** Stops the QEMU process itself: every job of libvirt on the VM then hangs, for as long as wanted. */
 export function stopQemu(vm: Vm): void {
-  process.kill(qemuPid(vm), 'SIGSTOP');
+  sendSignal(qemuPid(vm), 'SIGSTOP');
 }
 
 export function continueQemu(vm: Vm): void {
-  process.kill(qemuPid(vm), 'SIGCONT');
+  sendSignal(qemuPid(vm), 'SIGCONT');
 }
 
 /** A 32-bit word of the guest's physical memory, see MARK_ADDRESS. */
@@ -227,7 +227,7 @@ export async function cleanUp(): Promise<void> {
   const uuids = virsh('list', '--all', '--uuid').split('\n').filter(Boolean);
   for (const { pid, args } of processes()) {
     // quick, and works on a stopped one
-    if (uuids.includes(args[args.indexOf('-uuid') + 1] ?? '')) process.kill(pid, 'SIGKILL');
+    if (uuids.includes(args[args.indexOf('-uuid') + 1] ?? '')) sendSignal(pid, 'SIGKILL');
   }
   for (const uuid of uuids) {
     tryVirsh('destroy', '--domain', uuid);

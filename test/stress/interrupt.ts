@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { type CliResult, kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { killLibvirtd, processes, signalLibvirtd, startLibvirtd } from '../lab/daemon.ts';
-import { scratch, virsh, waitFor } from '../lab/lab.ts';
+import { scratch, sendSignal, virsh, waitFor } from '../lab/lab.ts';
 import { since } from '../lab/version.ts';
 import { MiB } from '../model.ts';
 import { FILLED, MARK_ADDRESS } from '../scene/boot.ts';
@@ -129,7 +129,7 @@ async function holdMonitor(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
   const run = begin(fault, actor, vm, slow.env);
   await slow.waits();
   const pid = qemuPid(vm);
-  process.kill(pid, 'SIGSTOP');
+  sendSignal(pid, 'SIGSTOP');
   slow.goOn();
   const control = () => virsh('domcontrol', '--domain', vm.uuid);
   await waitFor(() => /background job|occupied/.test(control()), { what: 'the job' });
@@ -145,7 +145,7 @@ async function holdStart(fault: Fault, actor: Actor, vm: Vm): Promise<Held> {
       ({ pid, args }) => pid !== old && args[0]?.includes('qemu-system') && args.includes(vm.uuid),
     )?.pid;
   const pid = (await waitFor(found, { what: 'the new QEMU', intervalMs: 1 })) as number;
-  process.kill(pid, 'SIGSTOP');
+  sendSignal(pid, 'SIGSTOP');
   return { run, ...stopped(pid) };
 }
 
@@ -177,7 +177,7 @@ function stopped(pid: number): Pick<Held, 'middle' | 'release'> {
     middle: pid,
     release: () => {
       try {
-        process.kill(pid, 'SIGCONT');
+        sendSignal(pid, 'SIGCONT');
       } catch {
         // it is the one that was killed
       }
@@ -189,7 +189,7 @@ type Kill = (fault: Fault, vm: Vm, run: Run, middle: number | null) => unknown;
 
 async function killMiddle(...[, , , middle]: Parameters<Kill>): Promise<void> {
   if (middle === null) throw new Error('nobody to kill');
-  process.kill(middle, 'SIGKILL');
+  sendSignal(middle, 'SIGKILL');
 }
 
 const KILLS: Readonly<Partial<Record<Fault['hit'], Kill>>> = {
@@ -200,7 +200,7 @@ const KILLS: Readonly<Partial<Record<Fault['hit'], Kill>>> = {
   },
   QEMU: killMiddle,
   'qemu-img': killMiddle,
-  virsh: async ({ operation }) => process.kill(await virshUnderWay(operation.command), 'SIGKILL'),
+  virsh: async ({ operation }) => sendSignal(await virshUnderWay(operation.command), 'SIGKILL'),
   kvmsnap: (_fault, _machine, run) => run.kill(),
 };
 

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CliResult, spawnKvmsnap } from '../lab/cli.ts';
+import { sendSignal } from '../lab/lab.ts';
 import { chanceFrom, randomFrom } from '../scene/random.ts';
 import { exporting, opening } from './killed-readers.ts';
 import { mergingOff, mergingRunning, takingTogether } from './killed-writers.ts';
@@ -105,7 +106,7 @@ async function kill(pid: number, whom: (typeof WHOM)[number], done: Promise<unkn
   if (isOver) return;
   for (const id of targets)
     try {
-      process.kill(id, 'SIGKILL');
+      sendSignal(id, 'SIGKILL');
     } catch {
       // it has ended meanwhile
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { fingerprint, paste } from '../lab/evidence.ts';
-import { scratch, virsh, waitFor } from '../lab/lab.ts';
+import { scratch, sendSignal, virsh, waitFor } from '../lab/lab.ts';
 import { share } from '../lab/share.ts';
 import { onTerminal } from '../lab/terminal.ts';
 import { since } from '../lab/version.ts';
@@ -292,7 +292,7 @@ describe('a signal', () => {
     const run = spawnKvmsnap(['try', 'web', '--revert', '--name', 's1', ...waiting('exit 0')]);
     await commandRuns();
     run.kill('SIGKILL');
-    process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+    sendSignal(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
     const { signal, stderr } = await run.done;
     expect([signal, snapshotNames(vm), tagNames(vm)]).toEqual(['SIGKILL', ['s1'], [['s1']]]);
     expect(stderr).toContain('took the snapshot s1 of web');

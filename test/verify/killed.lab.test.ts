@@ -5,7 +5,7 @@ import { afterAll, expect, test } from 'vitest';
 import { kvmsnap, spawnKvmsnap } from '../lab/cli.ts';
 import { processes } from '../lab/daemon.ts';
 import { fingerprint } from '../lab/evidence.ts';
-import { virsh, waitFor } from '../lab/lab.ts';
+import { sendSignal, virsh, waitFor } from '../lab/lab.ts';
 import { chanceFrom, chooseSeed, randomFrom } from '../scene/random.ts';
 import { count, countTo, take } from '../scene/steps.ts';
 import { cleanUp, defineVm, pathOf, start, type Vm } from '../scene/vm.ts';
@@ -58,7 +58,7 @@ test(`${ROUNDS} verifications that are killed`, { timeout: 300_000 + ROUNDS * 60
     const found = () => (isLoading ? throwAwayQemu() : isThere());
     await waitFor(found, { what: 'the throw-away VM', intervalMs: 1 });
     // it stays in the middle of loading
-    if (isLoading) process.kill(throwAwayQemu() as number, 'SIGSTOP');
+    if (isLoading) sendSignal(throwAwayQemu(), 'SIGSTOP');
     resumed.kill('SIGKILL');
     await resumed.done;
     // how long one takes here

@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { spawnKvmsnap } from '../../lab/cli.ts';
 import { errorDocument } from '../../lab/failure.ts';
-import { waitFor } from '../../lab/lab.ts';
+import { sendSignal, waitFor } from '../../lab/lab.ts';
 import { onTerminal } from '../../lab/terminal.ts';
 import { fullVm, holdSave, isComplete } from '../../scene/saving.ts';
 import { snapshotNames } from '../../scene/snapshot.ts';
@@ -101,7 +101,7 @@ describe('a create of a running VM', () => {
     const vm = await fullVm('web');
     const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1']));
     await interrupt(run, 'SIGTERM');
-    process.kill(qemuPid(vm), 'SIGKILL');
+    sendSignal(qemuPid(vm), 'SIGKILL');
     const result = await run.done;
     expect(result).toMatchObject({ code: 143, stdout: '' });
     expect(result.stderr).toMatch(/error: ended by SIGTERM; snapshot s1 of web was not taken/);

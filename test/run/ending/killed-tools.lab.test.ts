@@ -10,7 +10,7 @@ import {
   startLibvirtd,
 } from '../../lab/daemon.ts';
 import { followHint } from '../../lab/failure.ts';
-import { virsh, waitFor } from '../../lab/lab.ts';
+import { sendSignal, virsh, waitFor } from '../../lab/lab.ts';
 import { MiB } from '../../model.ts';
 import { checkImage } from '../../scene/disk.ts';
 import { fullVm, holdSave, isComplete, occupied, slowVirsh, virshUnderWay } from '../../scene/saving.ts';
@@ -38,7 +38,7 @@ describe('a virsh that is killed', () => {
   test('in the middle of the save: its true end is waited for', async () => {
     const vm = await fullVm('web');
     const run = await holdSave(vm, () => spawnKvmsnap(['create-as', 'web', 's1', '-q']));
-    process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
+    sendSignal(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
     continueQemu(vm);
     const result = await run.done;
@@ -53,7 +53,7 @@ describe('a virsh that is killed', () => {
     const client = await virshUnderWay('snapshot-create-as');
     stopQemu(vm);
     await waitFor(() => snapshotNames(vm).length > 0, { what: 'the job in libvirtd' });
-    process.kill(client, 'SIGKILL');
+    sendSignal(client, 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
     continueQemu(vm);
     expect(await run.done).toMatchObject(TAKEN);
@@ -69,7 +69,7 @@ describe('a virsh that is killed', () => {
     slow.goOn();
     const client = await virshUnderWay('--name s1');
     await libvirtdIsIdle(client); // its job is in libvirtd, and nothing else shows it
-    process.kill(client, 'SIGKILL');
+    sendSignal(client, 'SIGKILL');
     expect(await isUnderWay(run)).toBe(true);
     continueQemu(vm);
     expect(await run.done).toMatchObject(TAKEN);
@@ -80,7 +80,7 @@ describe('a virsh that is killed', () => {
   test('with a snapshot of a VM that is off', async () => {
     const vm = defineVm({ name: 'off' });
     const run = spawnKvmsnap(['create-as', 'off', 's1', '-q']);
-    process.kill(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
+    sendSignal(await virshUnderWay('snapshot-create-as'), 'SIGKILL');
     const { code } = await run.done;
     const taken = snapshotNames(vm).includes('s1');
     expect({ code, tags: tagNames(vm) }).toEqual({ code: taken ? 0 : 1, tags: taken ? ['s1'] : [] });
@@ -101,7 +101,7 @@ describe('a libvirtd that dies', () => {
     continueQemu(vm);
     await waitFor(() => tagNames(vm).length > 0, { what: 'the tag' });
   };
-  const guestDies = (vm: Vm) => process.kill(qemuPid(vm), 'SIGKILL');
+  const guestDies = (vm: Vm) => sendSignal(qemuPid(vm), 'SIGKILL');
 
   test.each([
     {

@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { kvmsnap, type RunningCli, spawnKvmsnap } from '../../lab/cli.ts';
 import { signalLibvirtd } from '../../lab/daemon.ts';
 import { errorDocument } from '../../lab/failure.ts';
-import { virsh, waitFor } from '../../lab/lab.ts';
+import { sendSignal, virsh, waitFor } from '../../lab/lab.ts';
 import { onTerminal } from '../../lab/terminal.ts';
 import {
   fullVm,
@@ -134,7 +134,7 @@ describe('a revert', () => {
 
   test.each([
     { by: 'Ctrl-C', code: 130, end: (terminal: ReturnType<typeof onTerminal>) => terminal.type('\x03') },
-    { by: 'SIGTERM', code: 143, end: () => process.kill(kvmsnapProcess('revert') ?? Number.NaN, 'SIGTERM') },
+    { by: 'SIGTERM', code: 143, end: () => sendSignal(kvmsnapProcess('revert'), 'SIGTERM') },
     { by: '--timeout', code: 124, end: () => {}, args: ['--timeout', '10s'] },
   ])('ends at its question on $by with $code, and nothing is changed', async ({ code, end, args = [] }) => {
     const vm = defineVm({ name: 'web' });
