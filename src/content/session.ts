@@ -52,7 +52,7 @@ export async function withContent<T>(
     isExternal: locationOf(first.snapshot) === 'external',
   });
   try {
-    await removeLeftBehind(ctx, first.vm.uri);
+    await removeLeftBehind(ctx, first.vm);
     // a deletion that had begun before may have been finished since
     const vm = await readAgain(ctx, first.vm.domain);
     const facts = await readContent(ctx, vm, findSnapshot(vm, name), targets);

@@ -4,7 +4,6 @@ import { KvmsnapError } from '../errors.ts';
 import { unlessOurs } from '../host/files.ts';
 import type { SnapshotReport } from '../model/report.ts';
 import { inText } from '../model/text.ts';
-import { isThrowAway, THROW_AWAY_PREFIX } from '../model/throw-away.ts';
 import type { Context } from '../run/context.ts';
 import { refuseOn } from '../run/enforce.ts';
 import { operate } from '../run/operation.ts';
@@ -78,7 +77,6 @@ export async function verifyOne(
   const request = { vm, name, targets: null, force, command: 'verify' };
   return withContent(ctx, request, async (session) => {
     const { domain, snapshot } = session;
-    await endForgotten(ctx, session);
     const damage = await findDamage(ctx, session);
     if (damage !== null) {
       const verdict: Verdict = { outcome: 'failed', what: damage, seconds: 0, screenshot: null };
@@ -132,16 +130,6 @@ function notProven({ domain, snapshot }: Session, { what, screenshot }: Verdict)
       ...(screenshot === null ? help : { hint: `the screen of the guest is in ${screenshot}`, commands: [] }),
     },
   ]);
-}
-
-/** Ends throw-away VMs of runs that do not exist any more. */
-async function endForgotten(ctx: Context, { listed }: Session): Promise<void> {
-  const alive = new Set(
-    (await ctx.runFiles.list()).map(({ owner }) => `${THROW_AWAY_PREFIX}${owner.id}-${owner.startTicks}`),
-  );
-  const forgotten = listed.filter(({ name }) => isThrowAway(name) && !alive.has(name));
-  if (forgotten.length > 0 && !ctx.settings.dryRun)
-    await ctx.virsh.setRight(forgotten.map(({ uuid }) => ['destroy', '--domain', uuid]));
 }
 
 interface Watch {

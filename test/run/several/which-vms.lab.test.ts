@@ -121,7 +121,8 @@ describe('which VMs', () => {
     for (const vm of vms) take(vm, 'old');
     const slips = ['--exclude', 'wbe-2', '--exclude', 'x*'];
     expect(await fail(4, '--yes', 'delete', 'web-*', 'old', ...slips)).toBe(
-      'error: --exclude wbe-2 matches no VM\nhint: did you mean web-2?\n',
+      'error: --exclude wbe-2 matches no VM\nhint: did you mean web-2?\n' +
+        "        kvmsnap delete 'web-*' old --exclude web-2 --exclude 'x*'\n",
     );
     expect(present(...vms)).toEqual({ 'web-1': ['old'], 'web-2': ['old'] });
     const { stderr } = await succeed('create-as', 'web-*', 'new', ...slips);
