@@ -185,7 +185,7 @@ describe('what is refused, with every file as before', () => {
     writePattern(own, NOW, 1024 * 1024, 64 * 1024);
     const { stderr } = await succeed('merge', 'web', '--yes');
     expect([stderr, inUse(vm)]).toEqual([expect.stringContaining('may be a template'), [own]]);
-    await leavesAll(vm, 'is not a file below', '--into', join(scratch, 'nothing.img'));
+    await leavesAll(vm, 'is not the backing file of an overlay', '--into', join(scratch, 'nothing.img'));
     await succeed('merge', 'web', '--yes', '--into', base);
     expect([inUse(vm), byteIn(base), existsSync(own)]).toEqual([[base], NOW, false]);
   });
