@@ -64,7 +64,7 @@ describe('a VM that libvirt has forgotten', () => {
     const before = fingerprint(vm);
     const refusal = await refused('history', 'load', 'web-2', FILE);
     expect(refusal.exitCode).toBe(5);
-    expect(refusal.message).toContain(`s1: disk vda: ${pathOf(old)} does not exist`);
+    expect(refusal.message).toContain(`s1: disk vda (${pathOf(old)}) does not exist`);
     expect(fingerprint(vm)).toEqual(before);
     pasteOk(refusal.findings[0]?.commands[0] ?? null);
     expect([snapshotNames(vm).sort(), currentSnapshot(vm)]).toEqual([['s1', "it's 2"].sort(), "it's 2"]);
